@@ -1,0 +1,1 @@
+"""The attached CA: CFSSL's wire, with the key lent by a custodian for as long as a quorum lasts."""
