@@ -1,0 +1,53 @@
+"""A signer's long-term identity: an Ed25519 key that announces its recipients.
+
+    announcement = Ed25519("custodian/recipient/v1" 0x00 signer 0x00 recipient)
+
+A recipient is a public key whose private half lives only in the memory of one broker process. Whoever
+seals to it first checks that the pinned identity announced it.
+"""
+
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from custodian.encoding import decode_base64, encode_base64
+from custodian.errors import Forbidden, FormatError
+from custodian.sealing import PublicKey
+
+PREFIX = "ed25519:"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The public half. `str()` is its text form, `ed25519:BASE64`."""
+
+    raw: bytes
+
+    def __str__(self) -> str:
+        return PREFIX + encode_base64(self.raw)
+
+    def check_announcement(self, signer: str, recipient: PublicKey, signature: bytes) -> None:
+        """Raise Forbidden unless this identity announced `recipient` as `signer`."""
+        key = Ed25519PublicKey.from_public_bytes(self.raw)
+        try:
+            key.verify(signature, _announcement(signer, recipient))
+        except InvalidSignature:
+            raise Forbidden(
+                f"the recipient was not announced by the identity pinned for {signer}"
+            ) from None
+
+
+def announce(key: Ed25519PrivateKey, signer: str, recipient: PublicKey) -> bytes:
+    return key.sign(_announcement(signer, recipient))
+
+
+def parse_identity(text: str, field: str) -> Identity:
+    raw = decode_base64(text.removeprefix(PREFIX), field)
+    if not text.startswith(PREFIX) or len(raw) != 32:
+        raise FormatError(field, f"is not an identity like {PREFIX}BASE64")
+    return Identity(raw)
+
+
+def _announcement(signer: str, recipient: PublicKey) -> bytes:
+    return b"\x00".join((b"custodian/recipient/v1", signer.encode(), str(recipient).encode()))
