@@ -44,9 +44,7 @@ def decode_hex(text: str, field: str) -> bytes:
 def parse_name(text: str, field: str) -> str:
     """Return `text` if it can name an owner, key or signer."""
     if not NAME.fullmatch(text):
-        raise FormatError(
-            field, "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', and start with a letter"
-        )
+        raise FormatError(field, "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', and start with a letter")
     return text
 
 
@@ -118,6 +116,10 @@ def parse_json_object(data: bytes, field: str) -> dict[str, Any]:
         raise FormatError(field, "is not JSON") from None
     if not isinstance(value, dict):
         raise FormatError(field, "is not a JSON object")
+    try:
+        canonical_json(value)
+    except UnicodeEncodeError:  # half of a surrogate pair, from an escape
+        raise FormatError(field, "is not Unicode text") from None
     return value
 
 

@@ -48,7 +48,15 @@ from custodian.shares import SEED_SIZE, SHARE_SIZE, commit, split
 from custodian.wiping import wipe
 
 VERSION = "custodian/envelope/v1"
-ALGORITHMS = ("rsa-2048", "rsa-3072", "rsa-4096", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519")
+ALGORITHMS = (
+    "rsa-2048",
+    "rsa-3072",
+    "rsa-4096",
+    "ecdsa-p256",
+    "ecdsa-p384",
+    "ecdsa-p521",
+    "ed25519",
+)
 MAX_SIZE = 1_048_576
 NONCE_SIZE = 12
 TAG_SIZE = 16
@@ -124,8 +132,9 @@ def seal(
     nonce = random(NONCE_SIZE)
     kek = derive_kek(seed, facts.id)
     payload = nonce + AESGCM(kek).encrypt(nonce, bytes(secret), header)
-    for buffer in (kek, seed, *shares.values()):
-        wipe(buffer)
+    wipe(kek)
+    for secret_part in (seed, *shares.values()):
+        wipe(secret_part)
     return Envelope(facts, holdings, header, payload)
 
 
@@ -166,8 +175,7 @@ def _header(facts: KeyFacts, holdings: Mapping[str, Holding]) -> bytes:
         f"policy: {facts.policy}",
         *(f"signer: {name} {identity}" for name, identity in facts.signers.items()),
         *(
-            f"owner: {owner} {held.public} {encode_base64(held.commitment)} "
-            f"{encode_base64(held.sealed)}"
+            f"owner: {owner} {held.public} {encode_base64(held.commitment)} {encode_base64(held.sealed)}"
             for owner, held in holdings.items()
         ),
     ]

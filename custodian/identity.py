@@ -33,9 +33,7 @@ class Identity:
         try:
             key.verify(signature, _announcement(signer, recipient))
         except InvalidSignature:
-            raise Forbidden(
-                f"the recipient was not announced by the identity pinned for {signer}"
-            ) from None
+            raise Forbidden(f"the recipient was not announced by the identity pinned for {signer}") from None
 
 
 def announce(key: Ed25519PrivateKey, signer: str, recipient: PublicKey) -> bytes:
