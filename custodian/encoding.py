@@ -101,7 +101,7 @@ def parse_json_object(data: bytes, field: str) -> dict[str, Any]:
             raise FormatError(field, "holds an integer beyond 2^53 - 1")
         return number
 
-    def not_a_number(text: str) -> Any:
+    def not_a_number(_: str) -> Any:
         raise FormatError(field, "may hold integers only")
 
     try:

@@ -44,7 +44,7 @@ from custodian.errors import CannotOpen, FormatError
 from custodian.identity import Identity, parse_identity
 from custodian.policy import Policy, parse_policy
 from custodian.sealing import PublicKey, parse_public_key
-from custodian.shares import SEED_SIZE, SHARE_SIZE, commit, split
+from custodian.shares import SEED_SIZE, commit, split
 from custodian.wiping import wipe
 
 VERSION = "custodian/envelope/v1"
