@@ -16,7 +16,7 @@ from custodian.errors import FormatError
 MAX_INTEGER = 2**53 - 1  # what every JSON reader holds exactly
 NAME = re.compile(r"[a-z][a-z0-9._-]{0,62}")
 INSTANT = "%Y-%m-%dT%H:%M:%SZ"
-DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,7})s)?")
+DURATION = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,7})s)?")
 
 
 def encode_base64(data: bytes) -> str:
@@ -120,6 +120,8 @@ def parse_json_object(data: bytes, field: str) -> dict[str, Any]:
         canonical_json(value)
     except UnicodeEncodeError:  # half of a surrogate pair, from an escape
         raise FormatError(field, "is not Unicode text") from None
+    except RecursionError:  # just shallow enough to be read, too deep to be written
+        raise FormatError(field, "is not JSON") from None
     return value
 
 

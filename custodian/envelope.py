@@ -116,7 +116,11 @@ def seal(
 ) -> Envelope:
     """Seal `secret` under a new seed, split over `owners` as the policy says.
 
-    `facts.id` must be new: a seed is used for one envelope only.
+    `facts.id` must be new: a seed is used for one envelope only. What is returned was read back, so
+    no key is ever sealed into an envelope that would be refused later.
+
+    Raises:
+        FormatError: `facts` or `secret` do not fit the format.
     """
     seed = random(SEED_SIZE)
     shares = split(facts.policy, seed, random)
@@ -135,7 +139,7 @@ def seal(
     wipe(kek)
     for secret_part in (seed, *shares.values()):
         wipe(secret_part)
-    return Envelope(facts, holdings, header, payload)
+    return parse_envelope(bytes(Envelope(facts, holdings, header, payload)))
 
 
 def open_payload(envelope: Envelope, seed: bytes | bytearray) -> bytearray:

@@ -5,6 +5,7 @@ for `1 of (a, b)`; `&` binds tighter. Each owner is named once, and no owner alo
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,7 +17,8 @@ T = TypeVar("T")
 MAX_MEMBERS = 255  # a share's index is one byte, and 0 is not one
 MAX_DEPTH = 8
 MAX_TEXT = 16_384
-TOKEN = re.compile(r"\s*([a-z][a-z0-9._-]*|[0-9]+|[(),&|])")
+BLANKS = " \t\r\n"
+TOKEN = re.compile(rf"[{BLANKS}]*([a-z][a-z0-9._-]*|[0-9]+|[(),&|])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,13 @@ class Policy:
             else:
                 yield from member.owners()
 
+    def depth(self) -> int:
+        return 1 + max(member.depth() if isinstance(member, Policy) else 0 for member in self.members)
+
     def choose(self, available: Sequence[str]) -> frozenset[str] | None:
         """Return the smallest set of `available` owners that satisfies this, or None.
 
-        Among sets of one size the one whose members stand earliest in `available` is taken.
+        Among sets of one size the one whose last member stands earliest in `available` is taken.
         """
         choices = []
         for member in self.members:
@@ -92,22 +97,26 @@ def parse_policy(text: str) -> Policy:
         raise FormatError("policy", f"is longer than {MAX_TEXT} characters")
     parsed = _Parser(_tokens(text)).whole()
     policy = parsed if isinstance(parsed, Policy) else Policy(1, (parsed,))
-    owners = list(policy.owners())
-    for name in owners:
-        if owners.count(name) > 1:
-            raise FormatError("policy", f"names {name} twice; each owner has one share")
+    name, times = Counter(policy.owners()).most_common(1)[0]
+    if times > 1:
+        raise FormatError("policy", f"names {name} twice; each owner has one share")
     if policy.still_needed(()) < 2:
         raise FormatError("policy", "lets one owner open the key alone; ask for at least two")
+    # `&` and `|` say in few characters what an envelope, which holds str(policy), must read again.
+    if policy.depth() > MAX_DEPTH:
+        raise FormatError("policy", f"is nested deeper than {MAX_DEPTH}")
+    if len(str(policy)) > MAX_TEXT:
+        raise FormatError("policy", f"is longer than {MAX_TEXT} characters")
     return policy
 
 
 def _tokens(text: str) -> list[str]:
     tokens, position = [], 0
-    text = text.rstrip()
+    text = text.rstrip(BLANKS)
     while position < len(text):
         match = TOKEN.match(text, position)
         if not match:
-            raise FormatError("policy", f"has an unexpected {text[position:].lstrip()[:1]!r}")
+            raise FormatError("policy", f"has an unexpected {text[position:].lstrip(BLANKS)[:1]!r}")
         tokens.append(match[1])
         position = match.end()
     return tokens
@@ -142,18 +151,18 @@ class _Parser:
         return parts
 
     def part(self) -> Policy | str:
-        token = self.take("a name, a number or '('")
-        if token == "(":
+        first = self.take("a name, a number or '('")
+        if first == "(":
             inner = self.nested(self.either)
             self.expect(")")
             return inner
-        if token.isdecimal():
+        if first.isdecimal():
             self.expect("of")
             self.expect("(")
             members = self.nested(lambda: self.separated(",", self.either))
             self.expect(")")
-            return _policy(int(token[:9]), members)
-        return parse_name(token, "policy")
+            return _policy(_number(first), members)
+        return parse_name(first, "policy")
 
     def nested(self, rule: Callable[[], T]) -> T:
         self.depth += 1
@@ -171,6 +180,12 @@ class _Parser:
         if not self.tokens:
             raise FormatError("policy", f"ends where {wanted} should follow")
         return self.tokens.pop(0)
+
+
+def _number(digits: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,2}", digits):
+        raise FormatError("policy", f"asks for {digits[:9]}; numbers are 1 to {MAX_MEMBERS}, as in '2 of'")
+    return int(digits)
 
 
 def _policy(needed: int, members: list[Policy | str]) -> Policy:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from custodian.errors import BadInput
 from custodian.policy import Policy
 from custodian.sealing import PublicKey
 from custodian.terms import Purpose, Terms
@@ -29,7 +30,7 @@ class Delegation:
     left: int
     revoked: bool = False
 
-    def obstacle(self, ask: "Ask", now: datetime) -> str | None:
+    def obstacle(self, ask: "Ask", now: datetime) -> str | None:  # noqa: PLR0911 - one for each clause
         """Return why this delegation does not count for `ask` at `now`, or None if it does."""
         terms = self.terms
         if self.revoked:
@@ -79,7 +80,15 @@ class Grant:
 
 
 def judge(policy: Policy, delegations: Iterable[Delegation], ask: Ask, now: datetime) -> Grant | Missing:
-    """Decide whether `delegations` open the key for `ask` at `now`."""
+    """Decide whether `delegations` open the key for `ask` at `now`.
+
+    Raises:
+        BadInput: no use is asked for, or the time asked for is over.
+    """
+    if ask.uses < 1:
+        raise BadInput("uses", "must be at least 1")
+    if ask.until <= now:
+        raise BadInput("until", "must be in the future")
     best: dict[str, Delegation] = {}
     obstacles: dict[str, str] = {}
     owners = set(policy.owners())

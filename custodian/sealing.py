@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hpke import (
 from custodian.encoding import decode_base64, encode_base64
 from custodian.errors import CannotOpen, FormatError
 
-
+PRIVATE_SIZE = 32
 _MLKEM768_PUBLIC = 1184
 
 

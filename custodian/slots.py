@@ -12,8 +12,9 @@ password, a passkey and a device key differ only in where the slot's private key
 
 import hashlib
 import hmac
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,8 +29,8 @@ from custodian.encoding import (
     parse_canonical_json,
     parse_name,
 )
-from custodian.errors import BadInput, FormatError
-from custodian.sealing import PrivateKey, PublicKey, parse_public_key
+from custodian.errors import BadInput, CannotOpen, FormatError
+from custodian.sealing import PRIVATE_SIZE, PrivateKey, PublicKey, parse_public_key
 
 VERSION = "custodian/slot/v1"
 SUITE = "x25519"
@@ -97,9 +98,17 @@ class Slot:
         )
 
     def open(self, unlock: PrivateKey) -> PrivateKey:
-        """Return the owner's private key. Raises CannotOpen."""
+        """Return the owner's private key.
+
+        Raises:
+            CannotOpen: `unlock` is not the slot's, or what it opens is not the owner's private key:
+                anyone can seal to a slot.
+        """
         info = _info(self.owner, self.id, self.owner_public)
-        return PrivateKey(self.owner_public.suite, unlock.open(self.sealed, info))
+        raw = unlock.open(self.sealed, info)
+        if len(raw) != PRIVATE_SIZE or PrivateKey(self.owner_public.suite, raw).public != self.owner_public:
+            raise CannotOpen("the slot holds another key than its owner's")
+        return PrivateKey(self.owner_public.suite, raw)
 
 
 def derive(password: str, kdf: Kdf) -> Derived:
@@ -132,7 +141,11 @@ def check_password(password: str) -> str:
     """Return `password` if it may be used for an account, else raise BadInput."""
     if len(password) < MIN_PASSWORD:
         raise BadInput("password", f"must have at least {MIN_PASSWORD} characters")
-    if len(password.encode(errors="replace")) > MAX_PASSWORD:
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        raise BadInput("password", "is not Unicode text") from None
+    if size > MAX_PASSWORD:
         raise BadInput("password", f"must have at most {MAX_PASSWORD} bytes")
     return password
 
@@ -151,8 +164,7 @@ def parse_slot(data: bytes) -> Slot:
         raise FormatError("slot.parameters", "are not those of its kind")
     if not all(type(parameters[name]) is expected[name] for name in expected):
         raise FormatError("slot.parameters", "have the wrong types")
-    if kind == "password":
-        parse_kdf(parameters)
+    _CHECKS[kind](parameters)
     return Slot(
         owner=parse_name(value["owner"], "slot.owner"),
         id=parse_name(value["id"], "slot.id"),
@@ -182,6 +194,24 @@ def parse_kdf(parameters: Mapping[str, str | int]) -> Kdf:
         if not least <= costs[name] <= most:
             raise FormatError(f"slot.parameters.{name}", f"must be from {least} to {most}")
     return Kdf(salt, **costs)
+
+
+def _check_passkey(parameters: Mapping[str, str | int]) -> None:
+    for name in ("credential", "salt"):
+        if not decode_base64(str(parameters[name]), f"slot.parameters.{name}"):
+            raise FormatError(f"slot.parameters.{name}", "is empty")
+
+
+def _check_device(parameters: Mapping[str, str | int]) -> None:
+    if not re.fullmatch("[ -~]{1,64}", str(parameters["label"])):
+        raise FormatError("slot.parameters.label", "is not 1 to 64 printable ASCII characters")
+
+
+_CHECKS: Mapping[str, Callable[[Mapping[str, str | int]], object]] = {
+    "password": parse_kdf,
+    "passkey": _check_passkey,
+    "device": _check_device,
+}
 
 
 def _expand(root: bytes, use: bytes) -> bytes:

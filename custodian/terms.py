@@ -6,6 +6,7 @@ changed, and the share does not open.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +28,8 @@ MAX_LIFE = timedelta(days=31)  # a delegation is a loan; whoever needs longer as
 MAX_RECIPIENTS = 16
 MAX_LIST = 64  # profiles, name patterns
 MAX_TEXT = 255
+LABELS = re.compile(r"(?:\*|[a-z0-9_-]+)(?:\.[a-z0-9_-]+)*")
+ONE_LINE = re.compile("[ -~]*")  # a terminal shows these as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,14 @@ class Constraints:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Compare without case; `*.example.com` is every name below example.com, at any depth."""
+    """Compare ASCII without case; `*.example.com` is every DNS name below example.com, at any depth.
+
+    What stands before a pattern's suffix must be labels, or `evil.org/.example.com` would be below it.
+    """
     pattern, name = pattern.lower(), name.lower()
-    if pattern.startswith("*."):
-        return name.endswith(pattern[1:]) and len(name) > len(pattern) - 1
-    return name == pattern
+    if not pattern.startswith("*."):
+        return name == pattern and name.isascii()
+    return name.endswith(pattern[1:]) and LABELS.fullmatch(name.removesuffix(pattern[1:])) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +207,8 @@ class _Fields:
 
     def checked_text(self, text: str, field: str, *, empty: bool = True) -> str:
         limit = 2048 if field == "recipients" else MAX_TEXT
-        if len(text) > limit or not (text or empty) or not text.isascii() or "\n" in text:
-            raise FormatError(f"{self.name}.{field}", f"is not one line of at most {limit} ASCII characters")
+        if len(text) > limit or not (text or empty) or not ONE_LINE.fullmatch(text):
+            raise FormatError(f"{self.name}.{field}", f"is not at most {limit} printable ASCII characters")
         return text
 
     def number(self, field: str, least: int, most: int) -> int:
