@@ -1,0 +1,264 @@
+"""Who is who: people with a role, signers with an identity, and the invitations that make them.
+
+Each function is one change or one look, inside a transaction. An invitation is the only way in, is used
+once, and names the role; there is no open enrolment.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from custodian.encoding import encode_base64, parse_name
+from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany, Unauthenticated
+from custodian.events import (
+    AccountDisabled,
+    AccountEnrolled,
+    AccountInvited,
+    Actor,
+    LoginFailed,
+    SignerAnnounced,
+    SignerEnrolled,
+    SignerInvited,
+)
+from custodian.identity import Identity, parse_identity
+from custodian.lending import end_leases, revoke_all
+from custodian.sealing import PublicKey, parse_public_key
+from custodian.slots import Kdf, Slot, kdf_parameters, parse_kdf, parse_slot
+from custodian.store import Transaction
+
+ACCOUNT_ROLES = ("admin", "owner", "auditor")
+INVITATION_LIFE = 7 * 24 * 3600
+FREE_TRIES = 5  # failed logins before one has to wait
+MAX_WAIT = 900
+FOLD = 60  # seconds; failed logins reach the history at most so often
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    name: str
+    role: str
+    kdf: Kdf
+    verifier: bytes
+    public: str
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    name: str
+    identity: Identity
+    recipient: PublicKey | None
+    announcement: bytes
+    disabled: bool
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(role="signer", name=self.name)
+
+
+def create_account(tx: Transaction, name: str, role: str, kdf: Kdf, verifier: bytes) -> None:
+    """Make an account that holds no shares: the first administrator, later admins and auditors."""
+    _insert_account(tx, Account(name, role, kdf, verifier, "", disabled=False))
+
+
+def invite(tx: Transaction, role: str, name: str, by: Actor) -> str:
+    """Return a one-time code with which `name` enrols as `role` within a week."""
+    parse_name(name, "name")
+    if role not in (*ACCOUNT_ROLES, "signer"):
+        raise BadInput("role", f"must be one of {', '.join(ACCOUNT_ROLES)} or signer")
+    table = "signer" if role == "signer" else "account"
+    if tx.row(f"SELECT 1 FROM {table} WHERE name = ?", name):  # noqa: S608 - one of two constants
+        raise Conflict(f"{name} is enrolled already")
+    code = base64.b32encode(tx.random(20)).decode().lower()
+    tx.write("DELETE FROM invitation WHERE name = ? AND role = ?", name, role)
+    tx.write(
+        "INSERT INTO invitation VALUES (?, ?, ?, ?)", _hash(code), role, name, tx.seconds + INVITATION_LIFE
+    )
+    if role == "signer":
+        tx.append(SignerInvited(signer=name), by)
+    else:
+        tx.append(AccountInvited(account=name, role=role), by)
+    return code
+
+
+def look_at_invitation(tx: Transaction, code: str) -> tuple[str, str]:
+    """Return the role and name a code is for, without using it."""
+    row = tx.row("SELECT role, name, expires FROM invitation WHERE code_hash = ?", _hash(code))
+    if not row or row["expires"] <= tx.seconds:
+        raise Forbidden("this invitation is not valid (any more); ask an administrator for another")
+    return row["role"], row["name"]
+
+
+def enrol(tx: Transaction, code: str, kdf: Kdf, verifier: bytes, slot: Slot | None) -> Account:
+    """Use an invitation: make its account, for an owner with a first slot."""
+    role, name = look_at_invitation(tx, code)
+    tx.write("DELETE FROM invitation WHERE code_hash = ?", _hash(code))
+    if role == "signer" or (role == "owner") != (slot is not None) or (slot and slot.owner != name):
+        raise Conflict("the invitation is for another kind of account")
+    public = str(slot.owner_public) if slot else ""
+    account = Account(name, role, kdf, verifier, public, disabled=False)
+    _insert_account(tx, account)
+    if slot:
+        tx.write("INSERT INTO slot VALUES (?, ?, ?)", name, slot.id, bytes(slot))
+    return account
+
+
+def _insert_account(tx: Transaction, account: Account) -> None:
+    if tx.row("SELECT 1 FROM account WHERE name = ?", account.name):
+        raise Conflict(f"{account.name} is enrolled already")
+    tx.write(
+        "INSERT INTO account VALUES (?, ?, ?, ?, ?, 0)",
+        account.name,
+        account.role,
+        json.dumps(kdf_parameters(account.kdf)),
+        account.verifier,
+        account.public,
+    )
+    event = AccountEnrolled(account=account.name, role=account.role, public=account.public)
+    tx.append(event, Actor.model_validate({"role": account.role, "name": account.name}))
+
+
+def find_account(tx: Transaction, name: str) -> Account | None:
+    row = tx.row("SELECT * FROM account WHERE name = ?", name)
+    return _account(row) if row else None
+
+
+def list_accounts(tx: Transaction) -> list[Account]:
+    return [_account(row) for row in tx.rows("SELECT * FROM account ORDER BY name")]
+
+
+def _account(row: Mapping[str, object]) -> Account:
+    return Account(
+        name=str(row["name"]),
+        role=str(row["role"]),
+        kdf=parse_kdf(json.loads(str(row["kdf"]))),
+        verifier=bytes(row["verifier"]),  # type: ignore[arg-type]
+        public=str(row["public"]),
+        disabled=bool(row["disabled"]),
+    )
+
+
+def disable(tx: Transaction, name: str, by: Actor) -> list[str]:
+    """Shut an account out and revoke what it lent; return the leases that end with it."""
+    account = find_account(tx, name)
+    if account is None:
+        raise NotFound(f"there is no account {name}")
+    if account.name == by.name:
+        raise Conflict("you cannot disable the account you are using")
+    tx.write("UPDATE account SET disabled = 1 WHERE name = ?", name)
+    tx.append(AccountDisabled(account=name), by)
+    return revoke_all(tx, name, by)
+
+
+def owner_slots(tx: Transaction, owner: str) -> list[Slot]:
+    rows = tx.rows("SELECT body FROM slot WHERE owner = ? ORDER BY id", owner)
+    return [parse_slot(bytes(row["body"])) for row in rows]
+
+
+def check_patience(tx: Transaction, name: str, address: str) -> None:
+    """Raise TooMany while this account, from this address, has to wait after failed logins."""
+    row = tx.row("SELECT count, last FROM failure WHERE account = ? AND address = ?", name, address)
+    if row and row["count"] >= FREE_TRIES:
+        wait = row["last"] + min(2 ** (row["count"] - FREE_TRIES), MAX_WAIT) - tx.seconds
+        if wait > 0:
+            raise TooMany(f"too many failed logins; try again in {wait} s", retry_after=wait)
+
+
+def login_failed(tx: Transaction, name: str, address: str) -> None:
+    """Count a failed login; the history hears of it, folded, by a hash of the name."""
+    tx.write(
+        "INSERT INTO failure VALUES (?, ?, 1, ?, 0) ON CONFLICT DO UPDATE SET count = count + 1, last = ?",
+        name,
+        address,
+        tx.seconds,
+        tx.seconds,
+    )
+    told = tx.row("SELECT value FROM meta WHERE name = 'login.failed'")
+    if told is None or int(told["value"]) + FOLD <= tx.seconds:
+        tell_of_failures(tx)
+
+
+def tell_of_failures(tx: Transaction) -> None:
+    for row in tx.rows(
+        "SELECT account, sum(count - told) AS count FROM failure WHERE count > told GROUP BY account"
+    ):
+        digest = hashlib.sha256(row["account"].encode()).hexdigest()
+        tx.append(LoginFailed(account_sha256=digest, count=row["count"]))
+    tx.write("UPDATE failure SET told = count")
+    tx.write("DELETE FROM failure WHERE last < ?", tx.seconds - MAX_WAIT)
+    tx.write("INSERT OR REPLACE INTO meta VALUES ('login.failed', ?)", str(tx.seconds))
+
+
+def login_succeeded(tx: Transaction, name: str, address: str) -> None:
+    """Forget the failures before this login; those the history does not know go there first."""
+    tell_of_failures(tx)
+    tx.write("DELETE FROM failure WHERE account = ? AND address = ?", name, address)
+
+
+def has_failures(tx: Transaction, name: str, address: str) -> bool:
+    return bool(tx.row("SELECT 1 FROM failure WHERE account = ? AND address = ?", name, address))
+
+
+def enrol_signer(tx: Transaction, code: str, identity: str) -> tuple[str, str]:
+    """Use a signer's invitation; return its name and the bearer token it authenticates with."""
+    role, name = look_at_invitation(tx, code)
+    if role != "signer":
+        raise Conflict("the invitation is not for a signer")
+    parsed = parse_identity(identity, "identity")
+    tx.write("DELETE FROM invitation WHERE code_hash = ?", _hash(code))
+    token = encode_base64(tx.random(33))
+    tx.write(
+        "INSERT INTO signer (name, identity, token_hash) VALUES (?, ?, ?)", name, str(parsed), _hash(token)
+    )
+    tx.append(SignerEnrolled(signer=name, identity=str(parsed)), Actor(role="signer", name=name))
+    return name, token
+
+
+def signer_by_token(tx: Transaction, token: str) -> Signer:
+    row = tx.row("SELECT * FROM signer WHERE token_hash = ?", _hash(token))
+    if not row or row["disabled"]:
+        raise Unauthenticated("this token is not that of an enrolled signer")
+    return _signer(row)
+
+
+def find_signer(tx: Transaction, name: str) -> Signer:
+    row = tx.row("SELECT * FROM signer WHERE name = ?", name)
+    if not row:
+        raise NotFound(f"there is no signer {name}; `custodian signer list` shows them")
+    return _signer(row)
+
+
+def list_signers(tx: Transaction) -> list[Signer]:
+    return [_signer(row) for row in tx.rows("SELECT * FROM signer ORDER BY name")]
+
+
+def announce(tx: Transaction, signer: Signer, recipient: PublicKey, signature: bytes) -> None:
+    """Take a signer's new recipient, signed by its identity; what was lent to the old one is dead."""
+    signer.identity.check_announcement(signer.name, recipient, signature)
+    if signer.recipient == recipient:
+        return
+    tx.write(
+        "UPDATE signer SET recipient = ?, announcement = ? WHERE name = ?",
+        str(recipient),
+        signature,
+        signer.name,
+    )
+    tx.append(SignerAnnounced(signer=signer.name, recipient=str(recipient)), signer.actor)
+    end_leases(tx, "signer = ?", signer.name, reason="replaced")
+
+
+def _signer(row: Mapping[str, object]) -> Signer:
+    recipient = str(row["recipient"])
+    return Signer(
+        name=str(row["name"]),
+        identity=parse_identity(str(row["identity"]), "identity"),
+        recipient=parse_public_key(recipient, "recipient") if recipient else None,
+        announcement=bytes(row["announcement"]),  # type: ignore[arg-type]
+        disabled=bool(row["disabled"]),
+    )
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="replace")).digest()
