@@ -9,8 +9,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from custodian.encoding import encode_base64, parse_name
+from custodian.ending import end_leases, revoke_all
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany, Unauthenticated
 from custodian.events import (
     AccountDisabled,
@@ -23,7 +25,6 @@ from custodian.events import (
     SignerInvited,
 )
 from custodian.identity import Identity, parse_identity
-from custodian.lending import end_leases, revoke_all
 from custodian.sealing import PublicKey, parse_public_key
 from custodian.slots import Kdf, Slot, kdf_parameters, parse_kdf, parse_slot
 from custodian.store import Transaction
@@ -129,12 +130,12 @@ def list_accounts(tx: Transaction) -> list[Account]:
     return [_account(row) for row in tx.rows("SELECT * FROM account ORDER BY name")]
 
 
-def _account(row: Mapping[str, object]) -> Account:
+def _account(row: Mapping[str, Any]) -> Account:
     return Account(
         name=str(row["name"]),
         role=str(row["role"]),
         kdf=parse_kdf(json.loads(str(row["kdf"]))),
-        verifier=bytes(row["verifier"]),  # type: ignore[arg-type]
+        verifier=bytes(row["verifier"]),
         public=str(row["public"]),
         disabled=bool(row["disabled"]),
     )
@@ -249,13 +250,13 @@ def announce(tx: Transaction, signer: Signer, recipient: PublicKey, signature: b
     end_leases(tx, "signer = ?", signer.name, reason="replaced")
 
 
-def _signer(row: Mapping[str, object]) -> Signer:
+def _signer(row: Mapping[str, Any]) -> Signer:
     recipient = str(row["recipient"])
     return Signer(
         name=str(row["name"]),
         identity=parse_identity(str(row["identity"]), "identity"),
         recipient=parse_public_key(recipient, "recipient") if recipient else None,
-        announcement=bytes(row["announcement"]),  # type: ignore[arg-type]
+        announcement=bytes(row["announcement"]),
         disabled=bool(row["disabled"]),
     )
 

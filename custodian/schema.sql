@@ -73,11 +73,12 @@ CREATE TABLE lease (
     uses     INTEGER NOT NULL,
     ends     INTEGER NOT NULL,
     entry    INTEGER NOT NULL,       -- its lease.granted in the history
-    used     INTEGER,               -- as the signer said when it closed it
+    owed     INTEGER NOT NULL DEFAULT 0,  -- signatures made under it that are not recorded yet
     ended    TEXT NOT NULL DEFAULT '',
     UNIQUE (signer, request)
 ) STRICT;
 CREATE INDEX lease_live ON lease (signer, ended);
+CREATE INDEX lease_owing ON lease (signer) WHERE owed > 0;
 
 CREATE TABLE lease_delegation (
     lease      TEXT NOT NULL REFERENCES lease (id),

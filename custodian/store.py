@@ -32,8 +32,20 @@ from custodian.merkle import (
 from custodian.note import SigningKey
 
 SCHEMA = Path(__file__).with_name("schema.sql")
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "trusted_schema=OFF",
+    "wal_autocheckpoint=0",
+)
 COMMITS_PER_CHECKPOINT = 200  # bounds the write-ahead log to a few megabytes
+Row = dict[str, Any]
 log = logging.getLogger(__name__)
+
+
+def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
+    return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
 
 
 def create_database(path: Path) -> None:
@@ -62,11 +74,11 @@ class Transaction:
         """The time as Unix seconds, rounded down."""
         return int(self.now.timestamp())
 
-    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+    def rows(self, sql: str, *values: Any) -> list[Row]:
         return self.connection.execute(sql, values).fetchall()
 
-    def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
+    def row(self, sql: str, *values: Any) -> Row | None:
+        row: Row | None = self.connection.execute(sql, values).fetchone()
         return row
 
     def write(self, sql: str, *values: Any) -> int:
@@ -101,7 +113,7 @@ class Store:
             self._lock.close()
             raise Unavailable(f"another custodian serves {path}; one daemon per database") from None
         self._connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
+        self._connection.row_factory = _row
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
@@ -110,9 +122,9 @@ class Store:
             "wal_autocheckpoint=0",
         ):
             self._connection.execute(f"PRAGMA {pragma}")
-        if self._connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
+        if self._connection.execute("PRAGMA synchronous").fetchone() != {"synchronous": 2}:
             raise Unavailable("this SQLite does not accept synchronous=FULL")
-        size = self._connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM entry").fetchone()[0]
+        size = self._connection.execute("SELECT coalesce(max(seq) + 1, 0) AS n FROM entry").fetchone()["n"]
         self._frontier = Frontier.restore(size, tile_reader(self._hashes))
 
     def close(self) -> None:
@@ -146,7 +158,7 @@ class Store:
     def checkpoint(self) -> bytes:
         """Return the newest signed checkpoint."""
         row = self._connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
-        return bytes(row[0])
+        return bytes(row["note"])
 
     def receipt(self, index: int) -> bytes:
         """Return the proof that entry `index` is in the history (c2sp.org/tlog-proof)."""
@@ -174,7 +186,7 @@ class Store:
         """Return the time, which never goes back, and what the wall clock says."""
         wall = self._clock()
         row = self._connection.execute("SELECT value FROM meta WHERE name = 'time'").fetchone()
-        high = datetime.fromtimestamp(float(row[0]), UTC) if row else wall
+        high = datetime.fromtimestamp(float(row["value"]), UTC) if row else wall
         return max(wall, high), wall
 
     def _write_history(self, change: Transaction) -> Frontier:
@@ -207,4 +219,4 @@ class Store:
             "SELECT hash FROM hash WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx",
             (level, first, first + count),
         )
-        return [bytes(row[0]) for row in rows]
+        return [bytes(row["hash"]) for row in rows]

@@ -1,0 +1,163 @@
+"""Delegations: what an owner lends, as exact terms and a share that only one recipient can open.
+
+What is stored is ciphertext: the owner's share sealed to a signer's recipient, bound to the terms.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from custodian.encoding import format_instant
+from custodian.errors import BadInput, Conflict, Forbidden, NotFound
+from custodian.events import Actor, DelegationGranted, Limits
+from custodian.keys import Key, find_key
+from custodian.quorum import Delegation
+from custodian.sealing import PublicKey
+from custodian.store import Transaction
+from custodian.terms import MAX_LIFE, Constraints, Terms, check_limits, parse_terms
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A delegation as it stands."""
+
+    delegation: Delegation
+    sealed: Mapping[str, str]
+
+    def state(self, now: datetime) -> str:
+        terms = self.delegation.terms
+        if self.delegation.revoked:
+            return "revoked"
+        if now >= terms.end:
+            return "ended"
+        if self.delegation.left < 1:
+            return "used up"
+        return "live" if now >= terms.start else "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an owner wants to lend, before it is made into exact terms."""
+
+    signer: str
+    recipient: PublicKey
+    uses: int
+    start: datetime | None  # None: now
+    duration: timedelta
+    constraints: Constraints
+    request: str
+
+
+def draft(tx: Transaction, owner: str, key: Key, wish: Wish) -> Terms:
+    """Return the exact terms for what `owner` wants to lend. Nothing is stored.
+
+    Raises:
+        BadInput: the wish is outside the limits. Forbidden: owner or signer has no part in the key.
+    """
+    if owner not in key.envelope.holdings:
+        raise Forbidden(f"{owner} holds no share of {key.name}")
+    if wish.signer not in key.envelope.facts.signers:
+        raise Forbidden(f"{key.name} is not sealed for the signer {wish.signer}")
+    start = (wish.start or tx.now).replace(microsecond=0)
+    if start > tx.now + MAX_LIFE:
+        raise BadInput("start", f"must be within {MAX_LIFE.days} days from now")
+    if wish.duration > MAX_LIFE:
+        raise BadInput("duration", f"must be at most {MAX_LIFE.days} days")
+    end = start + wish.duration
+    if end <= tx.now:
+        raise BadInput("start", "the delegation would have ended already")
+    return check_limits(
+        Terms(
+            key=key.name,
+            key_id=key.id,
+            owner=owner,
+            signer=wish.signer,
+            recipients=(wish.recipient,),
+            uses=wish.uses,
+            start=start,
+            end=end,
+            constraints=wish.constraints,
+            request=wish.request,
+            nonce=tx.random(16).hex(),
+        )
+    )
+
+
+def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) -> str:
+    """Store a delegation: `owner`'s share, sealed to each recipient under `terms`. Return its id."""
+    key = find_key(tx, terms.key_id)
+    if terms.owner != owner or owner not in key.envelope.holdings:
+        raise Forbidden(f"{owner} can lend only a share of their own")
+    if terms.key != key.name or terms.signer not in key.envelope.facts.signers:
+        raise Forbidden(f"{key.name} is not sealed for the signer {terms.signer}")
+    if terms.end <= tx.now:
+        raise BadInput("end", "the delegation would have ended already")
+    row = tx.row("SELECT recipient FROM signer WHERE name = ?", terms.signer)
+    if not row or [row["recipient"]] != [str(each) for each in terms.recipients]:
+        raise Conflict(f"{terms.signer} has restarted since; ask for new terms and delegate again")
+    if set(sealed) != {str(each) for each in terms.recipients}:
+        raise BadInput("sealed", "must hold the share sealed to each recipient")
+    if tx.row("SELECT 1 FROM delegation WHERE id = ?", terms.id):
+        raise Conflict("these terms were granted already")
+    tx.write(
+        "INSERT INTO delegation VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        terms.id,
+        terms.key_id,
+        owner,
+        terms.signer,
+        int(terms.end.timestamp()),
+        bytes(terms),
+        json.dumps(dict(sealed)),
+        terms.uses,
+    )
+    tx.append(_granted_event(terms), Actor(role="owner", name=owner))
+    return terms.id
+
+
+def _granted_event(terms: Terms) -> DelegationGranted:
+    return DelegationGranted(
+        id=terms.id,
+        owner=terms.owner,
+        key=terms.key,
+        key_id=terms.key_id,
+        signer=terms.signer,
+        uses=terms.uses,
+        start=format_instant(terms.start),
+        end=format_instant(terms.end),
+        constraints=Limits(
+            profiles=list(terms.constraints.profiles),
+            names=list(terms.constraints.names),
+            max_validity=terms.constraints.max_validity,
+            ca=int(terms.constraints.ca),
+        ),
+        request=terms.request,
+        terms_sha256=terms.digest.hex(),
+    )
+
+
+def list_delegations(tx: Transaction, *, owner: str = "", key_id: str = "") -> list[Lent]:
+    """Return delegations, newest first, of one owner or key or of all."""
+    rows = tx.rows(
+        "SELECT * FROM delegation WHERE (owner = ? OR ? = '') AND (key_id = ? OR ? = '')"
+        " ORDER BY rowid DESC LIMIT 1000",
+        owner,
+        owner,
+        key_id,
+        key_id,
+    )
+    return [parse_lent(row) for row in rows]
+
+
+def find_delegation(tx: Transaction, delegation: str) -> Lent:
+    row = tx.row("SELECT * FROM delegation WHERE id = ?", delegation)
+    if not row:
+        raise NotFound(f"there is no delegation {delegation}")
+    return parse_lent(row)
+
+
+def parse_lent(row: Mapping[str, Any]) -> Lent:
+    terms = parse_terms(bytes(row["terms"]))
+    delegation = Delegation(terms, int(row["left"]), bool(row["revoked"]))
+    return Lent(delegation, json.loads(str(row["sealed"])))

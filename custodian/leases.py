@@ -1,0 +1,251 @@
+"""Leases: one release of a key to a signer, for n uses, until t.
+
+`quorum.py` decides; this file carries out what it decided, in the order that makes it safe: the uses
+are taken and the history written in the transaction whose commit precedes every answer.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from custodian.delegations import Lent, parse_lent
+from custodian.encoding import canonical_json, format_instant
+from custodian.ending import end_lease
+from custodian.errors import BadInput, Conflict, Forbidden, NotFound
+from custodian.events import Actor, LeaseGranted, LeaseRefused, SignatureRecorded, Spent, Wanted
+from custodian.keys import Key, find_key
+from custodian.quorum import Ask, Grant, Missing, judge, spend
+from custodian.sealing import PublicKey
+from custodian.store import Transaction
+from custodian.terms import Purpose
+
+MAX_LEASE = timedelta(hours=24)
+REFUSALS_FOLDED = 60  # seconds; a signer that asks in a loop fills no history
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    id: str
+    key: Key
+    signer: str
+    uses: int
+    end: datetime
+    entry: int
+    ended: str
+    lent: tuple[Lent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """What a signer asks, under its idempotency key."""
+
+    id: str
+    key: str
+    recipient: PublicKey
+    purpose: Purpose
+    uses: int
+    duration: timedelta
+
+    @property
+    def digest(self) -> bytes:
+        purpose = self.purpose
+        asked = [self.key, str(self.recipient), self.uses, int(self.duration.total_seconds())]
+        wanted = [purpose.profile, list(purpose.names), purpose.validity, int(purpose.ca)]
+        return hashlib.sha256(canonical_json([asked, wanted])).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signer's record of one signature, made before the signature left it."""
+
+    lease: str
+    number: int
+    tbs_sha256: str
+    serial: str
+    profile: str
+    names: tuple[str, ...]
+    not_after: datetime
+
+
+def lease(tx: Transaction, signer: str, request: LeaseRequest) -> str | Missing:
+    """Grant a lease and return its id, or say who is missing.
+
+    The same request id gives the same lease and spends nothing again; with another question under it
+    the call is refused.
+    """
+    known = tx.row("SELECT id, asked FROM lease WHERE signer = ? AND request = ?", signer, request.id)
+    if known:
+        if bytes(known["asked"]) != request.digest:
+            raise Conflict("this request id was used for another question; use a new one")
+        return str(known["id"])
+    key = find_key(tx, request.key)
+    if signer not in key.envelope.facts.signers:
+        raise Forbidden(f"{key.name} is not sealed for the signer {signer}")
+    if owed := records_owed(tx, signer):
+        raise Conflict(f"records of {owed} signatures are owed; send them before asking again")
+    ask = Ask(
+        key_id=key.id,
+        signer=signer,
+        recipient=request.recipient,
+        purpose=request.purpose,
+        uses=request.uses,
+        until=(tx.now + min(request.duration, MAX_LEASE)).replace(microsecond=0),
+    )
+    candidates = tx.rows(
+        "SELECT d.* FROM delegation d JOIN account a ON a.name = d.owner AND a.disabled = 0"
+        " WHERE d.key_id = ? AND d.ends > ?",
+        key.id,
+        tx.seconds,
+    )
+    delegations = [parse_lent(row).delegation for row in candidates]
+    verdict = judge(key.envelope.facts.policy, delegations, ask, tx.now)
+    if isinstance(verdict, Missing):
+        _refuse(tx, signer, key, verdict)
+        return verdict
+    return _grant_lease(tx, key, request, ask, verdict)
+
+
+def _grant_lease(tx: Transaction, key: Key, request: LeaseRequest, ask: Ask, grant: Grant) -> str:
+    lease_id = f"l-{tx.random(12).hex()}"
+    after = spend(grant)
+    for old, new in zip(grant.spent, after, strict=True):
+        changed = tx.write(
+            "UPDATE delegation SET left = ? WHERE id = ? AND left = ? AND revoked = 0",
+            new.left,
+            old.terms.id,
+            old.left,
+        )
+        if changed != 1:
+            raise RuntimeError("a delegation changed inside its own transaction")
+    purpose = ask.purpose
+    entry = tx.append(
+        LeaseGranted(
+            lease=lease_id,
+            key=key.name,
+            key_id=key.id,
+            signer=ask.signer,
+            recipient=str(ask.recipient),
+            uses=grant.uses,
+            end=format_instant(grant.end),
+            purpose=Wanted(
+                profile=purpose.profile,
+                names=list(purpose.names),
+                validity=purpose.validity,
+                ca=int(purpose.ca),
+            ),
+            spent=[
+                Spent(delegation=old.terms.id, owner=old.terms.owner, before=old.left, after=new.left)
+                for old, new in zip(grant.spent, after, strict=True)
+            ],
+        ),
+        Actor(role="signer", name=ask.signer),
+    )
+    tx.write(
+        "INSERT INTO lease (id, signer, request, asked, key_id, uses, ends, entry)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        lease_id,
+        ask.signer,
+        request.id,
+        request.digest,
+        key.id,
+        grant.uses,
+        int(grant.end.timestamp()),
+        entry,
+    )
+    for each in grant.spent:
+        tx.write("INSERT INTO lease_delegation VALUES (?, ?)", lease_id, each.terms.id)
+    return lease_id
+
+
+def _refuse(tx: Transaction, signer: str, key: Key, missing: Missing) -> None:
+    told = f"refused:{signer}:{key.name}"
+    row = tx.row("SELECT value FROM meta WHERE name = ?", told)
+    if row and int(row["value"]) + REFUSALS_FOLDED > tx.seconds:
+        return
+    tx.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", told, str(tx.seconds))
+    tx.append(
+        LeaseRefused(key=key.name, signer=signer, needed=missing.count, any_of=list(missing.any_of)),
+        Actor(role="signer", name=signer),
+    )
+
+
+def find_lease(tx: Transaction, signer: str, lease_id: str) -> Lease:
+    row = tx.row("SELECT * FROM lease WHERE id = ? AND signer = ?", lease_id, signer)
+    if not row:
+        raise NotFound(f"{signer} has no lease {lease_id}")
+    lent = tx.rows(
+        "SELECT d.* FROM delegation d JOIN lease_delegation l ON l.delegation = d.id"
+        " WHERE l.lease = ? ORDER BY d.owner",
+        lease_id,
+    )
+    return Lease(
+        id=lease_id,
+        key=find_key(tx, row["key_id"]),
+        signer=signer,
+        uses=row["uses"],
+        end=datetime.fromtimestamp(row["ends"], UTC),
+        entry=row["entry"],
+        ended=row["ended"],
+        lent=tuple(map(parse_lent, lent)),
+    )
+
+
+def live_leases(tx: Transaction, signer: str) -> list[str]:
+    rows = tx.rows("SELECT id FROM lease WHERE signer = ? AND ended = '' AND ends > ?", signer, tx.seconds)
+    return [row["id"] for row in rows]
+
+
+def close_lease(tx: Transaction, signer: str, lease_id: str, used: int) -> int:
+    """End a lease cleanly; unused uses go back to each delegation. Return how many did."""
+    row = tx.row("SELECT * FROM lease WHERE id = ? AND signer = ?", lease_id, signer)
+    if not row:
+        raise NotFound(f"{signer} has no lease {lease_id}")
+    if not 0 <= used <= row["uses"]:
+        raise BadInput("used", f"must be from 0 to {row['uses']}")
+    recorded = tx.rows("SELECT count(*) AS n FROM signature WHERE lease = ?", lease_id)[0]["n"]
+    if used < recorded:
+        raise BadInput("used", f"{recorded} signatures of this lease are recorded")
+    tx.write("UPDATE lease SET owed = ? WHERE id = ?", used - recorded, lease_id)
+    if row["ended"]:
+        return 0
+    returned = int(row["uses"]) - used
+    tx.write(
+        "UPDATE delegation SET left = left + ? WHERE id IN"
+        " (SELECT delegation FROM lease_delegation WHERE lease = ?)",
+        returned,
+        lease_id,
+    )
+    end_lease(tx, lease_id, "closed", returned)
+    return returned
+
+
+def record(tx: Transaction, signer: str, signatures: list[Signature]) -> int:
+    """Write signatures into the history, each once; return how many were new."""
+    new = 0
+    for signature in signatures:
+        row = tx.row("SELECT uses FROM lease WHERE id = ? AND signer = ?", signature.lease, signer)
+        if not row or not 1 <= signature.number <= row["uses"]:
+            raise BadInput("records", f"{signature.lease} has no signature {signature.number}")
+        if tx.write("INSERT OR IGNORE INTO signature VALUES (?, ?)", signature.lease, signature.number):
+            new += 1
+            tx.write("UPDATE lease SET owed = owed - 1 WHERE id = ? AND owed > 0", signature.lease)
+            tx.append(_signature_event(signature), Actor(role="signer", name=signer))
+    return new
+
+
+def _signature_event(signature: Signature) -> SignatureRecorded:
+    return SignatureRecorded(
+        lease=signature.lease,
+        number=signature.number,
+        tbs_sha256=signature.tbs_sha256,
+        serial=signature.serial,
+        profile=signature.profile,
+        names=list(signature.names),
+        not_after=format_instant(signature.not_after),
+    )
+
+
+def records_owed(tx: Transaction, signer: str) -> int:
+    """Return how many signatures of ended leases the signer said it made and has not recorded."""
+    row = tx.rows("SELECT coalesce(sum(owed), 0) AS n FROM lease WHERE signer = ? AND owed > 0", signer)[0]
+    return int(row["n"])
