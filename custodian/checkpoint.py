@@ -82,12 +82,12 @@ def open_receipt(receipt: bytes, *, entry: bytes, log: VerifyKey) -> Receipt:
 
 
 def _parse_receipt(receipt: bytes) -> tuple[int, list[bytes], bytes]:
-    top, gap, note = receipt.partition(b"\n\n")
+    top, _, note = receipt.partition(b"\n\n")
     try:
         mark, index, *hashes = top.decode("ascii").split("\n")
     except ValueError:  # also of UnicodeDecodeError
         raise FormatError("receipt", "is not ASCII lines and a checkpoint") from None
-    if mark != RECEIPT_MARK or not gap:
+    if mark != RECEIPT_MARK:
         raise FormatError("receipt", f"is not a {RECEIPT_MARK}")
     if not index.startswith("index "):
         raise FormatError("receipt", "does not give the index of the entry in its second line")

@@ -277,6 +277,21 @@ def test_a_history_never_gets_shorter(tree):
             assert not accepts_consistency(tree.heads[9], tree.heads[new], proof)
 
 
+def test_a_log_that_signs_a_wrong_size_is_caught_by_the_length_of_the_proof(tree):
+    """Such a log signs any root it likes, so only the number of hashes can give it away."""
+    leaf, extra = leaf_hash(b"leaf"), bytes(32)
+    assert not accepts_inclusion(Head(1, node_hash(extra, leaf)), 0, leaf, [extra])
+
+    left, third, fourth = (leaf_hash(each) for each in (b"left", b"third", b"fourth"))
+    three, four = node_hash(left, third), node_hash(left, node_hash(third, fourth))
+    assert accepts_consistency(Head(3, three), Head(4, four), [third, fourth, left])
+    taller = Head(3, node_hash(extra, three)), Head(4, node_hash(extra, four))
+    assert not accepts_consistency(*taller, [third, fourth, left, extra])
+
+    lower = consistency_proof(tree.read, 1, 2)
+    assert not accepts_consistency(tree.heads[1], Head(8, tree.heads[2].root), lower)
+
+
 def test_nothing_follows_an_empty_history_that_is_not_empty(tree):
     assert accepts_consistency(tree.heads[0], tree.heads[3], [])
     assert not accepts_consistency(Head(0, bytes(32)), tree.heads[3], [])
