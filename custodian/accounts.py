@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from custodian.encoding import encode_base64, parse_name
-from custodian.ending import end_leases, revoke_all
+from custodian.ending import Ended, end_leases, revoke_all
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany, Unauthenticated
 from custodian.events import (
     AccountDisabled,
@@ -141,7 +141,7 @@ def _account(row: Mapping[str, Any]) -> Account:
     )
 
 
-def disable(tx: Transaction, name: str, by: Actor) -> list[str]:
+def disable(tx: Transaction, name: str, by: Actor) -> list[Ended]:
     """Shut an account out and revoke what it lent; return the leases that end with it."""
     account = find_account(tx, name)
     if account is None:

@@ -42,7 +42,6 @@ class Wish:
     """What an owner wants to lend, before it is made into exact terms."""
 
     signer: str
-    recipient: PublicKey
     uses: int
     start: datetime | None  # None: now
     duration: timedelta
@@ -50,7 +49,7 @@ class Wish:
     request: str
 
 
-def draft(tx: Transaction, owner: str, key: Key, wish: Wish) -> Terms:
+def draft(tx: Transaction, owner: str, key: Key, wish: Wish, recipient: PublicKey) -> Terms:
     """Return the exact terms for what `owner` wants to lend. Nothing is stored.
 
     Raises:
@@ -74,7 +73,7 @@ def draft(tx: Transaction, owner: str, key: Key, wish: Wish) -> Terms:
             key_id=key.id,
             owner=owner,
             signer=wish.signer,
-            recipients=(wish.recipient,),
+            recipients=(recipient,),
             uses=wish.uses,
             start=start,
             end=end,
@@ -85,8 +84,8 @@ def draft(tx: Transaction, owner: str, key: Key, wish: Wish) -> Terms:
     )
 
 
-def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) -> str:
-    """Store a delegation: `owner`'s share, sealed to each recipient under `terms`. Return its id."""
+def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) -> int:
+    """Store a delegation: `owner`'s share, sealed to each recipient under `terms`. Return its entry."""
     key = find_key(tx, terms.key_id)
     if terms.owner != owner or owner not in key.envelope.holdings:
         raise Forbidden(f"{owner} can lend only a share of their own")
@@ -112,8 +111,7 @@ def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) 
         json.dumps(dict(sealed)),
         terms.uses,
     )
-    tx.append(_granted_event(terms), Actor(role="owner", name=owner))
-    return terms.id
+    return tx.append(_granted_event(terms), Actor(role="owner", name=owner))
 
 
 def _granted_event(terms: Terms) -> DelegationGranted:

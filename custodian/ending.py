@@ -5,10 +5,11 @@ from custodian.errors import Forbidden
 from custodian.events import Actor, DelegationRevoked, LeaseEnded
 from custodian.store import Transaction
 
+Ended = tuple[str, str]  # a signer and one of its leases
 SLACK = 60  # seconds a signer has to close a lease after its end
 
 
-def revoke(tx: Transaction, owner: str, delegation: str) -> list[str]:
+def revoke(tx: Transaction, owner: str, delegation: str) -> list[Ended]:
     """Revoke a delegation of `owner`; return the leases that end with it. Twice is not an error."""
     lent = find_delegation(tx, delegation)
     if lent.delegation.terms.owner != owner:
@@ -16,13 +17,13 @@ def revoke(tx: Transaction, owner: str, delegation: str) -> list[str]:
     return _revoke(tx, lent, Actor(role="owner", name=owner))
 
 
-def revoke_all(tx: Transaction, owner: str, by: Actor) -> list[str]:
+def revoke_all(tx: Transaction, owner: str, by: Actor) -> list[Ended]:
     """Revoke whatever `owner` lent and is not over."""
     rows = tx.rows("SELECT * FROM delegation WHERE owner = ? AND ends > ?", owner, tx.seconds)
     return [lease for row in rows for lease in _revoke(tx, parse_lent(row), by)]
 
 
-def _revoke(tx: Transaction, lent: Lent, by: Actor) -> list[str]:
+def _revoke(tx: Transaction, lent: Lent, by: Actor) -> list[Ended]:
     delegation = lent.delegation
     if delegation.revoked:
         return []
@@ -32,15 +33,15 @@ def _revoke(tx: Transaction, lent: Lent, by: Actor) -> list[str]:
     return end_leases(tx, where, delegation.terms.id, reason="revoked")
 
 
-def end_leases(tx: Transaction, where: str, *values: object, reason: str) -> list[str]:
+def end_leases(tx: Transaction, where: str, *values: object, reason: str) -> list[Ended]:
     """End the leases that `where` (a constant of ours) picks and are not over; nothing returns."""
-    rows = tx.rows(f"SELECT id FROM lease WHERE ended = '' AND {where}", *values)  # noqa: S608
+    rows = tx.rows(f"SELECT id, signer FROM lease WHERE ended = '' AND {where}", *values)  # noqa: S608
     for row in rows:
         end_lease(tx, row["id"], reason, 0)
-    return [row["id"] for row in rows]
+    return [(row["signer"], row["id"]) for row in rows]
 
 
-def end_expired_leases(tx: Transaction) -> list[str]:
+def end_expired_leases(tx: Transaction) -> list[Ended]:
     """End the leases that nobody closed although they are over."""
     return end_leases(tx, "ends < ?", tx.seconds - SLACK, reason="expired")
 

@@ -25,13 +25,15 @@ REFUSALS_FOLDED = 60  # seconds; a signer that asks in a loop fills no history
 
 @dataclass(frozen=True, slots=True)
 class Lease:
+    """A lease with what opens it: the envelope and the shares that were lent for it."""
+
     id: str
     key: Key
     signer: str
     uses: int
     end: datetime
     entry: int
-    ended: str
+    recipient: str
     lent: tuple[Lent, ...]
 
 
@@ -73,10 +75,12 @@ def lease(tx: Transaction, signer: str, request: LeaseRequest) -> str | Missing:
     The same request id gives the same lease and spends nothing again; with another question under it
     the call is refused.
     """
-    known = tx.row("SELECT id, asked FROM lease WHERE signer = ? AND request = ?", signer, request.id)
+    known = tx.row("SELECT id, asked, ended FROM lease WHERE signer = ? AND request = ?", signer, request.id)
     if known:
         if bytes(known["asked"]) != request.digest:
             raise Conflict("this request id was used for another question; use a new one")
+        if known["ended"]:
+            raise Conflict(f"the lease of this request has ended: {known['ended']}")
         return str(known["id"])
     key = find_key(tx, request.key)
     if signer not in key.envelope.facts.signers:
@@ -141,10 +145,11 @@ def _grant_lease(tx: Transaction, key: Key, request: LeaseRequest, ask: Ask, gra
         Actor(role="signer", name=ask.signer),
     )
     tx.write(
-        "INSERT INTO lease (id, signer, request, asked, key_id, uses, ends, entry)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO lease (id, signer, recipient, request, asked, key_id, uses, ends, entry)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         lease_id,
         ask.signer,
+        str(ask.recipient),
         request.id,
         request.digest,
         key.id,
@@ -185,13 +190,19 @@ def find_lease(tx: Transaction, signer: str, lease_id: str) -> Lease:
         uses=row["uses"],
         end=datetime.fromtimestamp(row["ends"], UTC),
         entry=row["entry"],
-        ended=row["ended"],
+        recipient=row["recipient"],
         lent=tuple(map(parse_lent, lent)),
     )
 
 
-def live_leases(tx: Transaction, signer: str) -> list[str]:
-    rows = tx.rows("SELECT id FROM lease WHERE signer = ? AND ended = '' AND ends > ?", signer, tx.seconds)
+def live_leases(tx: Transaction, signer: str, key_id: str = "") -> list[str]:
+    rows = tx.rows(
+        "SELECT id FROM lease WHERE signer = ? AND ended = '' AND ends > ? AND (key_id = ? OR ? = '')",
+        signer,
+        tx.seconds,
+        key_id,
+        key_id,
+    )
     return [row["id"] for row in rows]
 
 

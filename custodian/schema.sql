@@ -67,6 +67,7 @@ CREATE INDEX delegation_by_key ON delegation (key_id, ends);
 CREATE TABLE lease (
     id       TEXT PRIMARY KEY,
     signer   TEXT NOT NULL,
+    recipient TEXT NOT NULL,
     request  TEXT NOT NULL,          -- the signer's idempotency key
     asked    BLOB NOT NULL,          -- SHA-256 of what was asked under it
     key_id   TEXT NOT NULL REFERENCES key (id),

@@ -51,6 +51,11 @@ def commit(share: bytes | bytearray, key_id: str, owner: str) -> bytes:
     return code.digest()
 
 
+def is_dealt(key_id: str, owner: str, share: bytes | bytearray, commitment: bytes) -> bool:
+    """Say whether `share` is the one that `commitment` was made to, for this owner and key."""
+    return len(share) == SHARE_SIZE and hmac.compare_digest(commit(share, key_id, owner), commitment)
+
+
 def join(
     policy: Policy,
     key_id: str,
@@ -66,9 +71,7 @@ def join(
     wrong = tuple(
         owner
         for owner, share in shares.items()
-        if len(share) != SHARE_SIZE
-        or owner not in commitments
-        or not hmac.compare_digest(commit(share, key_id, owner), commitments[owner])
+        if owner not in commitments or not is_dealt(key_id, owner, share, commitments[owner])
     )
     if wrong:
         raise CannotOpen(f"the share of {', '.join(wrong)} is not the one that was dealt", wrong)

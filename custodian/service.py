@@ -1,0 +1,216 @@
+"""The running custodian: one writer thread over the store, openers for passwords, news for signers.
+
+Every change runs in the writer thread, one after the other, each in a transaction of its own. News of
+ended leases leaves after the commit and before the answer.
+"""
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+from custodian import accounts, delegations, ending, keys, leases
+from custodian.accounts import Account, Signer
+from custodian.delegations import Lent, Wish
+from custodian.errors import CannotOpen, Conflict, Forbidden, QuorumMissing, Unauthenticated
+from custodian.events import Actor
+from custodian.openers import Openers
+from custodian.quorum import Missing
+from custodian.slots import Kdf, check_password
+from custodian.store import Store, Transaction
+
+P = ParamSpec("P")
+R = TypeVar("R")
+NEWS_BOUND = 256  # a signer that reads slower than this is cut off, and asks again
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, proven. A person's password is kept for this one call."""
+
+    role: Literal["admin", "owner", "auditor", "signer"]
+    name: str
+    signer: Signer | None = None
+    password: str = field(default="", repr=False)
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(role=self.role, name=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAnswer:
+    lease: leases.Lease
+    entry: bytes
+    receipt: bytes
+    consistency: list[bytes]
+
+
+class Custody:
+    def __init__(self, store: Store, openers: Openers, kdf: Kdf, vkey: str) -> None:
+        self.store, self.openers, self.vkey = store, openers, vkey
+        self._kdf = kdf  # the costs of new passwords; its salt seeds those of unknown accounts
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._news: dict[str, set[asyncio.Queue[str | None]]] = {}
+
+    def close(self) -> None:
+        self._writer.shutdown()
+        self.openers.close()
+        self.store.close()
+
+    async def run(self, work: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+
+    async def change(
+        self, step: Callable[Concatenate[Transaction, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run one change in its transaction; it is durable when this returns."""
+
+        def work() -> R:
+            with self.store.transaction() as tx:
+                return step(tx, *args, **kwargs)
+
+        return await self.run(work)
+
+    async def look(
+        self, step: Callable[Concatenate[Transaction, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Read one consistent state."""
+
+        def work() -> R:
+            with self.store.reading() as tx:
+                return step(tx, *args, **kwargs)
+
+        return await self.run(work)
+
+    # --- people
+
+    async def login(self, name: str, password: str, address: str) -> Caller:
+        """Check a password, doing the same work whether or not the account exists.
+
+        Raises:
+            Unauthenticated: no such account, or not its password. TooMany: wait first.
+        """
+        await self.look(accounts.check_patience, name, address)
+        account = await self.look(accounts.find_account, name)
+        kdf = account.kdf if account else self._unknown(name)
+        verifier = await self.openers.prove(password, kdf)
+        expected = account.verifier if account else bytes(32)
+        right = hmac.compare_digest(verifier, expected)
+        if not right or account is None or account.disabled:
+            await self.change(accounts.login_failed, name, address)
+            raise Unauthenticated("the name or the password is not right")
+        if await self.look(accounts.has_failures, name, address):
+            await self.change(accounts.login_succeeded, name, address)
+        role: Any = account.role
+        return Caller(role, name, password=password)
+
+    def _unknown(self, name: str) -> Kdf:
+        salt = hmac.digest(self._kdf.salt, name.encode(), "sha256")[:16]
+        return Kdf(salt, self._kdf.memory_kib, self._kdf.passes, self._kdf.lanes)
+
+    async def enrol(self, code: str, password: str) -> Account:
+        """Use an invitation with a new password."""
+        role, name = await self.look(accounts.look_at_invitation, code)
+        check_password(password)
+        kdf = Kdf(secrets.token_bytes(16), self._kdf.memory_kib, self._kdf.passes, self._kdf.lanes)
+        verifier, slot = await self.openers.enrol(password, kdf, name if role == "owner" else "")
+        return await self.change(accounts.enrol, code, kdf, verifier, slot)
+
+    async def disable(self, name: str, by: Actor) -> list[str]:
+        return self.tell_ended(await self.change(accounts.disable, name, by))
+
+    # --- delegations
+
+    async def delegate(self, caller: Caller, key_name: str, wish: Wish) -> tuple[Lent, bytes]:
+        """Lend on the password path; an opener re-seals the share. Return the delegation and receipt."""
+        key = await self.look(keys.find_key, key_name)
+        signer = await self.look(accounts.find_signer, wish.signer)
+        pinned = key.envelope.facts.signers.get(signer.name)
+        if pinned is None:
+            raise Forbidden(f"{key.name} is not sealed for the signer {signer.name}")
+        if signer.recipient is None:
+            raise Conflict(f"{signer.name} has announced no recipient yet; start it, then delegate")
+        pinned.check_announcement(signer.name, signer.recipient, signer.announcement)
+        terms = await self.look(delegations.draft, caller.name, key, wish, signer.recipient)
+        slots = await self.look(accounts.owner_slots, caller.name)
+        slot = next((each for each in slots if each.kind == "password"), None)
+        if slot is None:
+            raise CannotOpen(f"{caller.name} has no password slot; lend with a device key")
+        sealed = await self.openers.lend(caller.password, slot, key.envelope, terms)
+        entry = await self.change(delegations.grant, caller.name, terms, sealed)
+        lent = await self.look(delegations.find_delegation, terms.id)
+        return lent, await self.run(lambda: self.store.receipt(entry))
+
+    async def revoke(self, owner: str, delegation: str) -> list[str]:
+        return self.tell_ended(await self.change(ending.revoke, owner, delegation))
+
+    # --- leases
+
+    async def lease(self, signer: str, request: leases.LeaseRequest, seen: int) -> LeaseAnswer:
+        """Grant a lease, durably, then describe it. Raises QuorumMissing with who could help."""
+
+        def work() -> LeaseAnswer | Missing:
+            with self.store.transaction() as tx:
+                verdict = leases.lease(tx, signer, request)
+            if isinstance(verdict, Missing):
+                return verdict
+            with self.store.reading() as tx:
+                lease = leases.find_lease(tx, signer, verdict)
+                entry = tx.rows("SELECT body FROM entry WHERE seq = ?", lease.entry)[0]["body"]
+            receipt = self.store.receipt(lease.entry)
+            return LeaseAnswer(lease, entry, receipt, self.store.consistency(min(seen, lease.entry)))
+
+        answer = await self.run(work)
+        if isinstance(answer, Missing):
+            raise quorum_missing(request.key, answer)
+        return answer
+
+    # --- news
+
+    def follow(self, signer: str) -> asyncio.Queue[str | None]:
+        """Return a queue of the ids of leases of `signer` as they end; None: follow anew."""
+        queue: asyncio.Queue[str | None] = asyncio.Queue(NEWS_BOUND)
+        self._news.setdefault(signer, set()).add(queue)
+        return queue
+
+    def unfollow(self, signer: str, queue: asyncio.Queue[str | None]) -> None:
+        self._news.get(signer, set()).discard(queue)
+
+    def tell_ended(self, ended: list[tuple[str, str]]) -> list[str]:
+        """Tell each signer which of its leases ended; return the leases' ids."""
+        for signer, lease in ended:
+            for queue in self._news.get(signer, ()):
+                self._tell(queue, lease)
+        return [lease for _, lease in ended]
+
+    def end_news(self) -> None:
+        """Close every stream: the daemon stops."""
+        for queues in self._news.values():
+            for queue in queues:
+                self._tell(queue, None)
+
+    def _tell(self, queue: asyncio.Queue[str | None], news: str | None) -> None:
+        if queue.full():  # a slow reader: what it did not read it learns when it follows anew
+            while not queue.empty():
+                queue.get_nowait()
+            news = None
+        queue.put_nowait(news)
+
+
+def quorum_missing(key: str, missing: Missing) -> QuorumMissing:
+    """Say who is missing, in a sentence and in members a program can read."""
+    who = " or ".join(missing.any_of) if missing.count == 1 else " and ".join(missing.any_of)
+    if 1 < missing.count < len(missing.any_of):
+        who = f"{missing.count} of {', '.join(missing.any_of)}"
+    return QuorumMissing(
+        f"{missing.count} more of the owners of {key} must delegate: {who}",
+        key=key,
+        needed=missing.count,
+        any_of=list(missing.any_of),
+        granted=list(missing.granted),
+        obstacles=missing.obstacles,
+    )
