@@ -1,0 +1,103 @@
+"""CFSSL's HTTP surface, `/api/v1/cfssl/`, for one CA.
+
+This is the hot path of the product, so a request passes through one function and no middleware.
+Bodies are bounded in size and time: CFSSL reads 200 MB into memory and waits for ever.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from custodian.errors import CustodianError
+from signer.authority import Authority
+from signer.cfssl import failure
+from signer.errors import CfsslError, bad_request
+
+PREFIX = "/api/v1/cfssl/"
+_log = logging.getLogger("signer.api")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_REFUSED = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a request to take, in bytes, and how long to wait for it, in seconds."""
+
+    body: int = 64 * 1024
+    seconds: float = 5.0
+
+
+def cfssl_routes(authority: Authority, limits: Limits | None = None) -> list[web.RouteDef]:
+    """Return the routes below `/api/v1/cfssl/`; an endpoint that could only refuse is not there."""
+    limits = limits or Limits()
+    endpoints = {
+        "info": ("POST", authority.info),
+        "newkey": ("POST", authority.newkey),
+        "newcert": ("POST", authority.newcert),
+        "health": ("GET", authority.health),
+    }
+    if authority.signs_openly:
+        endpoints["sign"] = ("POST", authority.sign)
+    if authority.signs_authenticated:
+        endpoints["authsign"] = ("POST", authority.authsign)
+    routes = [
+        web.route("*", PREFIX + name, _endpoint(verb, answer, limits))
+        for name, (verb, answer) in endpoints.items()
+    ]
+    return [*routes, web.route("*", PREFIX + "{unknown:.*}", _page_not_found)]
+
+
+def cfssl_app(authority: Authority, limits: Limits | None = None) -> web.Application:
+    """Return an application with these routes and nothing else."""
+    app = web.Application()
+    app.add_routes(cfssl_routes(authority, limits))
+    app.router.add_route("*", "/{unknown:.*}", _page_not_found)
+    return app
+
+
+async def _page_not_found(_: web.Request) -> web.Response:
+    return web.Response(status=404, body=b"404 page not found\n", headers=_REFUSED)
+
+
+def _endpoint(verb: str, answer: Callable[[bytes], Awaitable[bytes]], limits: Limits) -> _Handler:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            if request.method != verb:
+                raise bad_request(f'Method is not allowed:"{request.method}"', 405)
+            body = await _read(request, limits)
+            return web.Response(body=await answer(body), content_type="application/json")
+        except CustodianError as error:
+            return _refusal(error)
+        except Exception:
+            _log.exception("%s failed", request.path)
+            return _refusal(CustodianError("internal error"))
+
+    return handle
+
+
+def _refusal(error: CustodianError) -> web.Response:
+    status, body = failure(error)
+    response = web.Response(status=status, body=body, headers=_REFUSED)
+    if isinstance(error, CfsslError) and status in {408, 413}:
+        response.force_close()  # the rest of the body is not wanted
+    return response
+
+
+async def _read(request: web.Request, limits: Limits) -> bytes:
+    """Return the whole body. Raises CfsslError 413 or 408 when it is too long or too slow."""
+    too_long = bad_request(f"the body is longer than {limits.body} bytes", 413)
+    if (request.content_length or 0) > limits.body:
+        raise too_long
+    body = b""
+    try:
+        async with asyncio.timeout(limits.seconds):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limits.body:
+                    raise too_long
+    except TimeoutError:
+        raise bad_request(f"the body took longer than {limits.seconds:g} seconds", 408) from None
+    return body
