@@ -72,9 +72,11 @@ def matches(pattern: str, name: str) -> bool:
 
     What stands before a pattern's suffix must be labels, or `evil.org/.example.com` would be below it.
     """
+    if not name.isascii():  # the Kelvin sign is k in lower case
+        return False
     pattern, name = pattern.lower(), name.lower()
     if not pattern.startswith("*."):
-        return name == pattern and name.isascii()
+        return name == pattern
     return name.endswith(pattern[1:]) and LABELS.fullmatch(name.removesuffix(pattern[1:])) is not None
 
 

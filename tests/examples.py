@@ -59,9 +59,12 @@ def facts(policy: str = "2 of (alice, bob, carol)", **changes: object) -> KeyFac
 
 
 def sealed_key(policy: str = "2 of (alice, bob, carol)", **changes: object) -> Envelope:
-    about = facts(policy, **changes)
+    return seal_facts(facts(policy, **changes))
+
+
+def seal_facts(about: KeyFacts, seed: str = "envelope") -> Envelope:
     owners = {owner: private_key(owner).public for owner in about.policy.owners()}
-    return seal(about, owners, SECRET, random_from("envelope"))
+    return seal(about, owners, SECRET, random_from(seed))
 
 
 def opened_shares(envelope: Envelope, owners: Iterable[str]) -> dict[str, bytes]:

@@ -1,0 +1,74 @@
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from examples import private_key
+
+from custodian.errors import Forbidden, FormatError
+from custodian.identity import Identity, announce, parse_identity
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+IDENTITY = Identity(KEY.public_key().public_bytes_raw())
+RECIPIENT = private_key("recipient").public
+
+
+def test_the_pinned_identity_announces_a_recipient():
+    IDENTITY.check_announcement("ca-1", RECIPIENT, announce(KEY, "ca-1", RECIPIENT))
+
+
+def test_an_announcement_is_for_one_signer_and_one_recipient():
+    signature = announce(KEY, "ca-1", RECIPIENT)
+    for signer, recipient in [("ca-2", RECIPIENT), ("ca-1", private_key("other").public)]:
+        with pytest.raises(Forbidden, match=f"pinned for {signer}"):
+            IDENTITY.check_announcement(signer, recipient, signature)
+
+
+def test_another_identity_announces_nothing():
+    other = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    with pytest.raises(Forbidden):
+        IDENTITY.check_announcement("ca-1", RECIPIENT, announce(other, "ca-1", RECIPIENT))
+
+
+def test_an_announcement_names_the_suite_of_the_recipient():
+    hybrid = private_key("recipient", "mlkem768-x25519").public
+    IDENTITY.check_announcement("ca-1", hybrid, announce(KEY, "ca-1", hybrid))
+    with pytest.raises(Forbidden):
+        IDENTITY.check_announcement("ca-1", RECIPIENT, announce(KEY, "ca-1", hybrid))
+
+
+def test_every_flipped_bit_and_truncation_of_an_announcement_is_refused():
+    signature = announce(KEY, "ca-1", RECIPIENT)
+    flips = [
+        bytes(byte ^ (at == i) << bit for i, byte in enumerate(signature))
+        for at in range(64)
+        for bit in range(8)
+    ]
+    for changed in [*flips, *(signature[:size] for size in range(64)), signature + b"\0"]:
+        with pytest.raises(Forbidden):
+            IDENTITY.check_announcement("ca-1", RECIPIENT, changed)
+
+
+def test_an_identity_that_is_no_point_of_the_curve_announces_nothing():
+    with pytest.raises(Forbidden):
+        Identity(b"\x02" + bytes(31)).check_announcement("ca-1", RECIPIENT, bytes(64))
+
+
+def test_an_identity_is_its_text():
+    assert parse_identity(str(IDENTITY), "identity") == IDENTITY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ed25519:",
+        str(IDENTITY).removeprefix("ed25519:"),
+        str(IDENTITY) + "\n",
+        str(IDENTITY).replace("ed25519", "ED25519"),
+        str(IDENTITY).replace(":", ": "),
+        "x25519:" + str(IDENTITY).removeprefix("ed25519:"),
+        "ed25519:AAAA",
+        "ed25519:" + "A" * 44,
+    ],
+)
+def test_what_is_not_an_identity_is_refused(text):
+    with pytest.raises(FormatError, match=r"^identity: "):
+        parse_identity(text, "identity")
