@@ -209,6 +209,13 @@ def test_each_subject_has_four_negatives_for_each_positive():
         assert positive.count(False) >= 4 * positive.count(True) > 0, subject
 
 
+def test_the_example_in_the_documents_is_the_receipt_among_the_vectors():
+    header, body = read_vector((VECTORS / "receipt").read_bytes())
+    documents = "".join(path.read_text() for path in (ROOT / "docs").glob("format*.md"))
+    assert f"```\n{body.decode()}```" in documents
+    assert f"```\n{header['log']}\n```" in documents
+
+
 def test_the_vectors_are_what_the_script_writes():
     made = runpy.run_path(str(MAKER))["vectors"]()
     assert made == {path.name: path.read_bytes() for path in VECTORS.iterdir()}
