@@ -235,11 +235,11 @@ def list_signers(tx: Transaction) -> list[Signer]:
     return [_signer(row) for row in tx.rows("SELECT * FROM signer ORDER BY name")]
 
 
-def announce(tx: Transaction, signer: Signer, recipient: PublicKey, signature: bytes) -> None:
+def announce(tx: Transaction, signer: Signer, recipient: PublicKey, signature: bytes) -> list[Ended]:
     """Take a signer's new recipient, signed by its identity; what was lent to the old one is dead."""
     signer.identity.check_announcement(signer.name, recipient, signature)
     if signer.recipient == recipient:
-        return
+        return []
     tx.write(
         "UPDATE signer SET recipient = ?, announcement = ? WHERE name = ?",
         str(recipient),
@@ -247,7 +247,7 @@ def announce(tx: Transaction, signer: Signer, recipient: PublicKey, signature: b
         signer.name,
     )
     tx.append(SignerAnnounced(signer=signer.name, recipient=str(recipient)), signer.actor)
-    end_leases(tx, "signer = ?", signer.name, reason="replaced")
+    return end_leases(tx, "signer = ?", signer.name, reason="replaced")
 
 
 def _signer(row: Mapping[str, Any]) -> Signer:

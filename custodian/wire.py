@@ -235,6 +235,11 @@ class HistoryPage(Wire):
     entries: list[dict[str, Any]]
 
 
+class Consistency(Wire):
+    checkpoint: str
+    proof: list[str]
+
+
 class Problem(Wire):
     """RFC 9457; `type` is a stable code, more members depend on it."""
 
