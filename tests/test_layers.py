@@ -178,7 +178,7 @@ def imported(nodes: ast.AST) -> Iterator[str]:
 
 
 def own_imports(module: str) -> list[str]:
-    return [name for name in imported(tree(module)) if name.split(".")[0] in TABLES]
+    return [name for name in imported(tree(module)) if name.split(".")[0] in {*TABLES, ""}]
 
 
 def rank(module: str) -> int:
