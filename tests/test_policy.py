@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custodian.errors import FormatError
-from custodian.policy import MAX_DEPTH, MAX_MEMBERS, Policy, parse_policy
+from custodian.policy import MAX_DEPTH, MAX_MEMBERS, MAX_TEXT, Policy, parse_policy
 
 NESTED = "2 of (alice, bob, 1 of (carol, dave))"
 # policy -> the smallest sets of owners that satisfy it
@@ -48,6 +48,11 @@ def test_a_choice_takes_those_who_stand_first():
         "carol",
         "dave",
     }
+
+
+def test_a_choice_takes_a_small_group_before_a_large_one():
+    policy = parse_policy("2 of (alice, bob) | 3 of (carol, dave, erin)")
+    assert policy.choose(["carol", "dave", "erin", "alice", "bob"]) == {"alice", "bob"}
 
 
 def test_those_who_could_help_are_the_ones_whose_agreement_counts():
@@ -152,10 +157,10 @@ def test_sugar_cannot_say_what_the_canonical_text_cannot():
         text = f"({text}) & x{level} | y{level} & z{level}"
     with pytest.raises(FormatError, match="nested deeper"):
         parse_policy(text)
-    pairs = " | ".join(f"a{n}&b{n}" for n in range(250))
-    many = " & ".join(
-        f"({pairs.replace('a', chr(99 + 2 * i)).replace('b', chr(100 + 2 * i))})" for i in range(6)
-    )
+    pairs = "|".join(f"a{n}&b{n}" for n in range(250))
+    groups = [pairs.replace("a", chr(99 + 2 * i)).replace("b", chr(100 + 2 * i)) for i in range(6)]
+    many = " & ".join(f"({group})" for group in groups)
+    assert len(many) < MAX_TEXT
     with pytest.raises(FormatError, match="longer than"):
         parse_policy(many)
 
