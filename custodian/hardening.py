@@ -66,6 +66,24 @@ def shut_in_broker(parent_pid: int) -> tuple[Measure, ...]:
     )
 
 
+def shut_in_opener(parent_pid: int) -> tuple[Measure, ...]:
+    """Shut in a forked opener, which works on one password.
+
+    Afterwards it can use its open sockets, compute and end. Argon2id takes as much memory as the
+    owner's slot says, so its memory can grow.
+    """
+    return (
+        *_common(parent_pid),
+        _take("landlock", landlock.restrict),
+        _take("seccomp", lambda: allow_only(seccomp.OPENER, seccomp.OPENER_REFUSED)),
+    )
+
+
+def shut_in_daemon() -> tuple[Measure, ...]:
+    """Keep the memory of a process that holds no key, but sees passwords, to itself."""
+    return (_take("no core dump", no_core_dump), _take("not dumpable", not_dumpable))
+
+
 def end_at(instant: float) -> Measure:
     """Have the kernel kill this process at an instant of CLOCK_BOOTTIME, in seconds.
 
@@ -141,7 +159,7 @@ def bound_at_start() -> str:
 def heap_in_one_piece() -> str:
     """All memory of the C library in the one heap, with head room."""
     secretheap.prepare()
-    return f"{secretheap.HEAD_ROOM // 2**20} MiB head room, freed memory is overwritten"
+    return f"{secretheap.HEAD_ROOM // 2**20} MiB head room, freed blocks are overwritten"
 
 
 def secret_heap() -> str:

@@ -20,6 +20,7 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "clock_gettime": (228, 113),
     "clock_nanosleep": (230, 115),
     "clone": (56, 220),
+    "clone3": (435, 435),
     "close": (3, 57),
     "dup": (32, 23),
     "epoll_create1": (291, 20),

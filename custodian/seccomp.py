@@ -31,6 +31,8 @@ KEYHOLDER: Final = _names(
     "getpid gettid getppid getuid geteuid getgid getegid "
     "timer_create timer_settime setitimer exit exit_group"
 )
+OPENER: Final = KEYHOLDER | _names("mmap mremap mprotect clone set_robust_list rseq")
+"""The memory and the threads of Argon2id, whose lanes are computed side by side."""
 BROKER: Final = KEYHOLDER | _names(
     # make keyholders, watch and kill them, hand sockets over
     "clone fork set_robust_list rseq wait4 waitid kill pidfd_open pidfd_send_signal "
@@ -40,8 +42,10 @@ BROKER: Final = KEYHOLDER | _names(
     "landlock_create_ruleset landlock_restrict_self"
 )
 BROKER_REFUSED: Final[dict[str, int]] = dict.fromkeys(
-    _names("openat newfstatat readlink readlinkat getcwd lseek ioctl"), errno.EACCES
+    _names("openat newfstatat readlink readlinkat getcwd lseek"), errno.EACCES
 )
+OPENER_REFUSED: Final[dict[str, int]] = BROKER_REFUSED | {"clone3": errno.ENOSYS}
+"""The C library then makes threads by clone."""
 KEYHOLDER_REFUSED: Final[dict[str, int]] = BROKER_REFUSED | dict.fromkeys(
     _names("mmap mremap mprotect"), errno.ENOMEM
 )
@@ -49,6 +53,7 @@ KEYHOLDER_REFUSED: Final[dict[str, int]] = BROKER_REFUSED | dict.fromkeys(
 _AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
 _ALLOW, _REFUSE, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
+_FIONBIO: Final = 0x5421
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 
@@ -57,7 +62,8 @@ def program(
 ) -> list[tuple[int, int, int, int]]:
     """The filter as classic BPF: (code, jump if true, jump if false, operand) for each step.
 
-    What it reads is `struct seccomp_data`: the call's number at 0, the machine at 4.
+    What it reads is `struct seccomp_data`: the call's number at 0, the machine at 4, the low half
+    of the second argument at 24. ioctl is let through to give a socket a timeout, else refused.
     Raises OSError for a machine whose numbers are not known.
     """
     verdicts = {name: _REFUSE | number for name, number in refused.items()}
@@ -65,6 +71,9 @@ def program(
     numbered = {number_of(name, machine): verdict for name, verdict in verdicts.items()}
     kill = (_RETURN, 0, 0, _KILL_PROCESS)
     steps = [(_LOAD, 0, 0, 4), (_JUMP_IF_EQUAL, 1, 0, _AUDIT_ARCH[machine]), kill, (_LOAD, 0, 0, 0)]
+    ioctl = number_of("ioctl", machine) or 0
+    steps += [(_JUMP_IF_EQUAL, 0, 4, ioctl), (_LOAD, 0, 0, 24), (_JUMP_IF_EQUAL, 0, 1, _FIONBIO)]
+    steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE | errno.EACCES)]
     for number, verdict in numbered.items():
         if number is not None:
             steps += [(_JUMP_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, verdict)]

@@ -52,6 +52,7 @@ def heap_start() -> int:
 def prepare() -> None:
     """Keep the C heap in one piece, with head room, and have it overwrite what it frees.
 
+    Blocks of up to 1 KiB are not overwritten while they wait in the C library's cache.
     Raises OSError where the C library has no such settings (musl).
     """
     settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _NEVER, _ARENA_MAX: 1, _PERTURB: _WIPE_BYTE}

@@ -8,6 +8,7 @@ lines on the socket. KIND is `secret`, `plain` (secret memory off), `bare` (neit
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -55,8 +57,8 @@ SIGN: dict[type, Callable[[Any, bytes], bytes]] = {
 class Holder:
     """The child's side: one method for each command."""
 
-    def __init__(self, recipient: X25519PrivateKey) -> None:
-        self.recipient = recipient
+    def __init__(self, recipient: X25519PrivateKey, channel: socket.socket | None = None) -> None:
+        self.recipient, self.channel = recipient, channel
         self.key: Any = None
         self.planted: list[bytearray] = []
 
@@ -103,6 +105,15 @@ class Holder:
     def end_in(self, seconds: float) -> dict[str, Any]:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         return asdict(hardening.end_at(time.clock_gettime(time.CLOCK_BOOTTIME) + seconds))
+
+    def set_timeout(self, seconds: float) -> float | None:
+        if self.channel is None:
+            return None
+        self.channel.settimeout(seconds)
+        return self.channel.gettimeout()
+
+    def unread_bytes(self) -> None:
+        fcntl.ioctl(0, termios.FIONREAD, bytes(4))
 
     def read_file(self, path: str) -> int:
         return len(Path(path).read_bytes())
@@ -198,7 +209,7 @@ def hold(channel: socket.socket, parent: int, kind: str, hello: dict[str, Any]) 
     hello |= {"seconds": time.perf_counter() - began, "pid": os.getpid()}
     hello |= {"measures": [asdict(m) for m in measures]}
     hello |= {"public": recipient.public_key().public_bytes_raw().hex()}
-    obey(channel, hello, Holder(recipient))
+    obey(channel, hello, Holder(recipient, channel))
 
 
 def mask(secret: bytes) -> str:

@@ -1,9 +1,13 @@
 """What a shut-in process can still do, and what it can no longer do. Real kernel, real children."""
 
+import ctypes
+import errno
 import os
 import re
 import signal
+import socket
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from keyholder_lab import Lab
 
-from custodian import hardening, landlock, linux, seccomp
+from custodian import hardening, landlock, linux, seccomp, secretheap
 
 NOBODY = 65534
 OWN = os.getuid()
@@ -135,12 +139,21 @@ def test_a_bug_in_a_shut_in_keyholder_is_reported_as_anywhere(lab: Lab) -> None:
     assert "SystemError: a bug, uncaught" in lab.errors()
 
 
+def test_a_shut_in_keyholder_gives_a_socket_a_timeout(lab: Lab) -> None:
+    assert lab.do("set_timeout", seconds=30) == 30
+
+
 # -- what it can no longer do
 
 
 def test_a_shut_in_keyholder_opens_no_file(lab: Lab) -> None:
     needs(lab, "landlock")
     assert lab.do("read_file", path="/proc/self/status") == "PermissionError"
+
+
+def test_a_shut_in_keyholder_does_nothing_else_to_a_device(lab: Lab) -> None:
+    needs(lab, "seccomp")
+    assert lab.do("unread_bytes") == "PermissionError"
 
 
 @pytest.mark.parametrize("command", ["connect", "fork"])
@@ -259,7 +272,7 @@ def test_a_broker_that_goes_to_the_network_or_starts_a_program_is_ended(broker: 
 # -- the tables
 
 
-def verdict(steps: list[tuple[int, int, int, int]], machine: int, number: int) -> int:
+def verdict(steps: list[tuple[int, int, int, int]], machine: int, number: int, argument: int = 0) -> int:
     """Run a filter as the kernel does."""
     at, loaded = 0, 0
     while True:
@@ -267,7 +280,7 @@ def verdict(steps: list[tuple[int, int, int, int]], machine: int, number: int) -
         if code == 0x06:
             return operand
         if code == 0x20:
-            loaded, at = {0: number, 4: machine}[operand], at + 1
+            loaded, at = {0: number, 4: machine, 24: argument}[operand], at + 1
         else:
             at += 1 + (if_true if loaded == operand else if_false)
 
@@ -278,6 +291,9 @@ def test_a_filter_allows_what_it_names_refuses_some_and_kills_for_the_rest(machi
     expected = {linux.number_of(name, machine): ALLOW for name in seccomp.KEYHOLDER}
     for name, error in seccomp.KEYHOLDER_REFUSED.items():
         expected[linux.number_of(name, machine)] = 0x00050000 | error
+    ioctl = linux.number_of("ioctl", machine) or 0
+    expected[ioctl] = 0x00050000 | errno.EACCES
+    assert verdict(steps, audit, ioctl, termios.FIONBIO) == ALLOW
     for number in range(600):
         assert verdict(steps, audit, number) == expected.get(number, KILL), number
     assert verdict(steps, audit, 0x40000000) == KILL  # read of the x32 interface
@@ -322,3 +338,43 @@ def test_landlock_asks_for_what_the_kernels_version_knows() -> None:
     assert landlock.handled(4) == (0x7FFF, 3)
     assert landlock.handled(5) == (0xFFFF, 3)
     assert landlock.handled(6) == landlock.handled(7) == (0xFFFF, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("act", "since"),
+    [
+        (lambda: Path("/etc/passwd").read_bytes(), 1),
+        (lambda: list(Path("/").iterdir()), 1),
+        (lambda: socket.create_connection(("127.0.0.1", 9)), 4),
+        (lambda: os.kill(os.getppid(), 0), 6),
+    ],
+    ids=["file", "directory", "connection", "signal to the parent"],
+)
+def test_landlock_alone_refuses_this(act: Callable[[], Any], since: int) -> None:
+    child = os.fork()
+    if child == 0:
+        status = 3
+        try:
+            hardening.no_new_privileges()
+            landlock.restrict()
+            status = 2 if landlock.version() < since else 1
+            act()
+        except PermissionError:
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status in {2, 3}:
+        pytest.skip(f"landlock is older than version {since} or switched off")
+    assert status == 0
+
+
+def test_memory_that_is_freed_is_overwritten_unless_it_is_small() -> None:
+    child = os.fork()
+    if child == 0:
+        secretheap.prepare()
+        room = linux.libc.malloc(2048)
+        ctypes.memset(room, 0x41, 2048)
+        linux.libc.free(room)
+        os._exit(0 if b"A" * 16 not in ctypes.string_at(room, 2048) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
