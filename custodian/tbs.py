@@ -1,0 +1,86 @@
+"""What the bytes of a to-be-signed certificate say.
+
+A keyholder signs bytes that a larger, more exposed program made. It believes nothing said about them:
+it reads them itself, with a throw-away signature around them so that the X.509 parser accepts them.
+"""
+
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.padding import PSS
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
+from cryptography.x509.oid import NameOID
+
+from custodian.errors import Forbidden
+from custodian.terms import Purpose
+
+DIGESTS = ("sha256", "sha384", "sha512")
+NO_SIGNATURE = bytes.fromhex("030900") + bytes(8)
+
+
+@dataclass(frozen=True, slots=True)
+class ToBeSigned:
+    issuer: bytes  # DER
+    purpose: Purpose
+    digest: HashAlgorithm | None  # what the signature is to be made over; None for Ed25519
+
+
+def read_tbs(tbs: bytes, profile: str) -> ToBeSigned:
+    """Read a TBSCertificate; `profile` is the caller's word, as certificates do not name theirs.
+
+    Raises:
+        Forbidden: the bytes are not exactly one TBSCertificate that can be read.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(_wrap(tbs))
+        if certificate.tbs_certificate_bytes != tbs:
+            raise ValueError
+        digest = certificate.signature_hash_algorithm
+        if digest is not None and digest.name not in DIGESTS:
+            raise ValueError
+        if isinstance(certificate.signature_algorithm_parameters, PSS):
+            raise ValueError
+        return ToBeSigned(certificate.issuer.public_bytes(), _purpose(certificate, profile), digest)
+    except (ValueError, IndexError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise Forbidden("the bytes to sign are not a certificate this key signs") from None
+
+
+def _purpose(certificate: x509.Certificate, profile: str) -> Purpose:
+    names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    ca = False
+    for extension in certificate.extensions:
+        value = extension.value
+        if isinstance(value, x509.BasicConstraints):
+            ca = value.ca
+        elif isinstance(value, x509.SubjectAlternativeName):
+            names += [str(name.value) for name in value]
+        elif isinstance(value, x509.KeyUsage):
+            ca = ca or value.key_cert_sign
+    validity = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return Purpose(profile, tuple(names), int(validity.total_seconds()), ca)
+
+
+def _wrap(tbs: bytes) -> bytes:
+    """Return SEQ(tbs, the algorithm it names, no signature), a certificate by its form."""
+    body = tbs + _algorithm(tbs) + NO_SIGNATURE
+    size = len(body).to_bytes(3, "big")
+    return b"\x30\x83" + size + body if len(body) > 0xFFFF else b"\x30\x82" + size[1:] + body
+
+
+def _algorithm(tbs: bytes) -> bytes:
+    """Return the third element of a version 3 TBSCertificate: the signature algorithm."""
+    start, _ = _content(tbs, 0)
+    for _ in ("version", "serial number"):
+        inside, size = _content(tbs, start)
+        start = inside + size
+    inside, size = _content(tbs, start)
+    return tbs[start : inside + size]
+
+
+def _content(data: bytes, start: int) -> tuple[int, int]:
+    """Return where the content of the element at `start` begins, and its size."""
+    first = data[start + 1]
+    if first < 0x80:
+        return start + 2, first
+    octets = first & 0x7F
+    return start + 2 + octets, int.from_bytes(data[start + 2 : start + 2 + octets], "big")

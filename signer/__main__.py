@@ -1,0 +1,178 @@
+"""The `signer` command."""
+
+import asyncio
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from custodian.errors import CustodianError
+
+DIRECTORY = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SIGNER_DIR",
+    default="signer-state",
+    show_default=True,
+    help="Where the signer keeps its identity and configuration.",
+)
+
+
+class Sentences(click.Group):
+    """Tell errors as one sentence, exit 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CustodianError as error:
+            raise click.ClickException(error.detail) from None
+
+
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="custodian")
+def main() -> None:
+    """A CA that borrows its key: CFSSL's API, signing only while a quorum of owners lends the key.
+
+    \b
+    Once:   signer enrol --name ca-1 --url https://custodian:8443 --ca custodian-ca.pem
+            signer init-ca --key ca --policy "2 of (alice, bob, carol)" --cn "Example CA"
+    Then:   signer serve
+            cfssl sign -remote http://127.0.0.1:8888 -profile server request.csr
+    """
+
+
+@main.command()
+@DIRECTORY
+@click.option("--name", required=True, help="The name this signer was invited under.")
+@click.option("--url", required=True, envvar="CUSTODIAN_URL", help="The custodian, https://host:port.")
+@click.option(
+    "--ca",
+    required=True,
+    envvar="CUSTODIAN_CA",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file the custodian's certificate is checked against; it is copied.",
+)
+@click.option("--invitation-file", type=click.File(), help="File with the invitation ('-': standard input).")
+def enrol(directory: Path, name: str, url: str, ca: Path, invitation_file: Any) -> None:
+    """Enrol with the one-time code that `custodian signer enrol NAME` printed.
+
+    Makes an identity key, which never leaves DIR, and a signer.toml to edit.
+    """
+    from signer.enrolment import enrol_signer
+
+    if (directory / "signer.toml").exists():
+        raise click.ClickException(f"{directory} is a signer already; choose another --dir")
+    code = invitation_file.read() if invitation_file else click.prompt("Invitation", hide_input=True)
+    asyncio.run(enrol_signer(directory, name, url, ca, code.strip()))
+    click.echo(f"{name} is enrolled at {url}. Next: signer init-ca --dir {directory} --key … --policy …")
+
+
+@main.command("init-ca")
+@DIRECTORY
+@click.option("--key", required=True, help="What the key will be called at the custodian.")
+@click.option("--policy", required=True, help="Who must agree: '2 of (alice, bob, carol)'.")
+@click.option("--cn", required=True, help="The CA's common name.")
+@click.option("--org", default="", help="The CA's organisation.")
+@click.option(
+    "--algorithm",
+    default="ecdsa-p256",
+    show_default=True,
+    type=click.Choice(
+        ["rsa-2048", "rsa-3072", "rsa-4096", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"]
+    ),
+)
+@click.option("--days", default=1825, show_default=True, type=click.IntRange(1, 36500), help="Its validity.")
+@click.option("--path-length", type=click.IntRange(0, 10), help="CAs allowed below it; default: any.")
+@click.option(
+    "--profiles",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="CFSSL policy file to sign by; it is copied. Default: one with profiles server and client.",
+)
+def init_ca(directory: Path, profiles: Path | None, days: int, **wanted: Any) -> None:
+    """Make a CA key, sealed so that only a quorum of its owners can lend it.
+
+    The key is generated, certified and sealed inside one shut-in process. Only the envelope, which goes
+    to the custodian, and the certificate leave it; the key is never on disk in clear.
+
+    \b
+    Example: signer init-ca --key ca --policy "2 of (alice, bob, carol)" --cn "Example CA"
+    """
+    from signer.enrolment import Wanted
+    from signer.enrolment import init_ca as run
+
+    now = datetime.now(UTC).replace(microsecond=0)
+    made = run(directory, profiles, Wanted(**wanted, not_before=now, not_after=now + timedelta(days=days)))
+    click.echo(f"{wanted['key']} is sealed for {made.policy} and in custody.")
+    click.echo(f"The CA's certificate: {made.certificate}")
+
+
+@main.command()
+@DIRECTORY
+def serve(directory: Path) -> None:
+    """Serve /api/v1/cfssl/ until SIGTERM; sign while a quorum lends the key."""
+    import logging
+
+    from signer.app import serve as run
+    from signer.config import load_config
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    asyncio.run(run(directory, load_config(directory), lambda url: click.echo(f"signer listens on {url}")))
+
+
+@main.command()
+@DIRECTORY
+@click.option("--json", "as_json", is_flag=True, help="Print what the signer answered.")
+def status(directory: Path, as_json: bool) -> None:
+    """Show what is open, until when, and which hardening took.
+
+    Exit status: 0 a key is open, 2 none is, 1 the signer does not answer.
+    """
+    report = _ask_status(directory)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        for line in _describe(report):
+            click.echo(line)
+    sys.exit(0 if report["keyholders"]["open"] else 2)
+
+
+def _ask_status(directory: Path) -> Any:
+    address = directory / "address"
+    if not address.exists():
+        raise click.ClickException(
+            f"{directory} has no running signer; start `signer serve --dir {directory}`"
+        )
+    url = os.environ.get("SIGNER_URL") or address.read_text().strip()
+    try:
+        with urllib.request.urlopen(f"{url}/status", timeout=10) as answer:  # noqa: S310 - our own address
+            return json.load(answer)
+    except (urllib.error.URLError, TimeoutError):
+        raise click.ClickException(f"no signer answers at {url}; start `signer serve`") from None
+
+
+def _describe(report: Any) -> list[str]:
+    lines = [f"{report['signer']} signs with {report['key']}; the custodian is {report['custodian']}."]
+    lines += [
+        f"  open: lease {each['lease']}, {each['left']} of {each['uses']} uses left,"
+        f" {each['seconds']:.0f} s, process {each['pid']}"
+        for each in report["keyholders"]["open"]
+    ]
+    if not report["keyholders"]["open"]:
+        lines.append("  no key is open")
+    for title, part in (("broker", report["broker"]), ("keyholder", report["keyholders"])):
+        lines.append(f"{title}:")
+        for measure in part["measures"]:
+            mark = "yes" if measure["taken"] else "NO "
+            lines.append(f"  {mark} {measure['name']}: {measure['note']}")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The API process's side of the broker and its keyholders.
+
+No secret passes here: leases go down as ciphertext, to-be-signed bytes go down, signatures come up.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from custodian.errors import CannotOpen, Forbidden, Unavailable
+
+MAX_MESSAGE = 1 << 20
+OPEN_PATIENCE = 30  # seconds
+
+
+class HolderGone(Exception):
+    """The keyholder ended before it answered; another lease may still serve."""
+
+
+class Channel(asyncio.Protocol):
+    """One connection to a keyholder; requests of one turn of the loop travel together."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._outgoing: list[bytes] = []
+        self._incoming = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._transport = None
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(HolderGone())
+        self._waiting.clear()
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.abort()
+
+    def sign(self, tbs: bytes, profile: str) -> asyncio.Future[bytes]:
+        """Ask for a signature. The future raises Forbidden or HolderGone."""
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        if self._transport is None:
+            future.set_exception(HolderGone())
+            return future
+        number = next(self._numbers) & 0xFFFFFFFF
+        self._waiting[number] = future
+        label = profile.encode("ascii", "replace")[:255]
+        self._outgoing.append(
+            struct.pack(">IIB", 5 + len(label) + len(tbs), number, len(label)) + label + tbs
+        )
+        if len(self._outgoing) == 1:
+            self._loop.call_soon(self._send)
+        return future
+
+    def _send(self) -> None:
+        if self._transport:
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._incoming
+        buffer += data
+        while len(buffer) >= 4 and len(buffer) >= 4 + (size := int.from_bytes(buffer[:4], "big")):
+            number, fine = struct.unpack_from(">IB", buffer, 4)
+            answer = bytes(buffer[9 : 4 + size])
+            del buffer[: 4 + size]
+            future = self._waiting.pop(number)
+            if future.done():
+                continue
+            if fine:
+                future.set_result(answer)
+            else:
+                future.set_exception(Forbidden(answer.decode()))
+
+
+class BrokerClient:
+    """The broker process: started, asked, and told which keyholders to end."""
+
+    def __init__(self, gone: Callable[[str, str, int], None], *, secret_memory: bool = True) -> None:
+        self._gone = gone
+        self._calls = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        memory = "secret" if secret_memory else "plain"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "signer.broker", "1", memory],
+                stdin=theirs.fileno(),
+                env={**os.environ, "LD_BIND_NOW": "1"},
+            )
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._receive)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the broker and with it every keyholder."""
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        self._process.wait()
+
+    async def report(self) -> dict[str, Any]:
+        """Return the recipient, the measures that took, and the open leases with their processes."""
+        return (await self._ask(do="report"))[0]
+
+    async def open(self, lease: dict[str, Any]) -> tuple[Channel, dict[str, Any]]:
+        """Open a lease in a keyholder.
+
+        Raises:
+            CannotOpen: its shares do not open it. Unavailable: the broker does not answer.
+        """
+        answer, descriptors = await self._ask(do="open", lease=lease)
+        if "error" in answer:
+            raise CannotOpen(answer["error"], tuple(answer["members"].get("owners", ())))
+        connection = socket.socket(fileno=descriptors[0])
+        _, channel = await self._loop.create_unix_connection(Channel, sock=connection)
+        return channel, answer
+
+    def kill(self, lease: str) -> None:
+        """End a keyholder now."""
+        self._send(do="kill", lease=lease)
+
+    def retire(self, lease: str) -> None:
+        """End a keyholder cleanly; it tells how many uses were left."""
+        self._send(do="close", lease=lease)
+
+    async def _ask(self, **message: Any) -> tuple[dict[str, Any], list[int]]:
+        call = next(self._calls)
+        future = self._waiting[call] = self._loop.create_future()
+        try:
+            self._send(call=call, **message)
+            return await asyncio.wait_for(future, OPEN_PATIENCE)
+        except TimeoutError:
+            raise Unavailable("the broker does not answer") from None
+        finally:
+            del self._waiting[call]
+
+    def _send(self, **message: Any) -> None:
+        try:
+            self._socket.send(json.dumps(message).encode())
+        except OSError:
+            raise Unavailable("the broker is gone; restart the signer") from None
+
+    def _receive(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, MAX_MESSAGE, 8)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data, descriptors = b"", []
+        if not data:
+            self._loop.remove_reader(self._socket)
+            return
+        message = json.loads(data)
+        if "gone" in message:
+            self._gone(message["gone"], message["why"], message["left"])
+        elif future := self._waiting.get(message["call"]):
+            future.set_result((message, descriptors))
