@@ -49,6 +49,7 @@ _UNPARSED = "Unable to parse sign request"
 _UNPARSED_AUTHENTICATED = "Unable to parse authenticated sign request"
 _ZERO_TIME = "0001-01-01T00:00:00Z"  # what Go sends for a time that nobody set
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/\r\n]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _ESCAPED = re.compile("[<>&\u2028\u2029]")
 
@@ -161,7 +162,7 @@ def failure(error: CustodianError) -> tuple[int, bytes]:
 
 def _go_json(value: object) -> bytes:
     """Encode as Go's encoder does: HTML's characters escaped, one newline at the end."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], text).encode("utf-8") + b"\n"
 
 
@@ -204,16 +205,16 @@ def _not_yours(name: str) -> CfsslError:
 
 def _subject(fields: Fields, serial_number: str) -> Subject:
     """Return CFSSL's CN and names[] as attributes; empty ones are left out."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[bytes, tuple[str, ...]] = {}
     entries = [(COMMON_NAME, fields.text("CN")), (SERIAL_NUMBER, fields.text(serial_number))]
     for name in fields.sections("names"):
         if name.table("OID"):
             raise BadInput(name.at("OID"), "is not supported yet")
-        entries += [(dotted, name.text(short)) for short, dotted in FIELDS.items()]
+        entries += [(identifier, name.text(word)) for word, identifier in FIELDS.items()]
         entries.append((EMAIL_ADDRESS, name.text("E")))
-    for dotted, value in entries:
+    for identifier, value in entries:
         if value:
-            found[dotted] = (*found.get(dotted, ()), value)
+            found[identifier] = (*found.get(identifier, ()), value)
     return ordered(found)
 
 

@@ -60,6 +60,8 @@ class Csr:
 
     def override(self, *, hosts: tuple[San, ...] | None, subject: Subject | None) -> "Csr":
         """Return the request with the names that the caller wants instead; None keeps the CSR's."""
+        if hosts is None and subject is None:
+            return self
         return replace(
             self,
             sans=self.sans if hosts is None else hosts,
@@ -107,7 +109,7 @@ def _pem_body(pem: str) -> bytes:
 def _load(data: bytes) -> x509.CertificateSigningRequest:
     try:
         return x509.load_der_x509_csr(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise _unreadable("is not a PKCS #10 request, or has bytes after it") from None
 
 
@@ -127,8 +129,9 @@ def _check_signature(request: x509.CertificateSigningRequest) -> None:
 
 
 def _subject(request: x509.CertificateSigningRequest) -> Subject:
+    _, _, after_version = der.split(der.split(request.tbs_certrequest_bytes)[1])
     try:
-        return subject_of(request.subject)
+        return subject_of(der.split(after_version)[0])
     except ValueError:
         raise _unreadable("has a subject that cannot be read") from None
 

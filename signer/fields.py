@@ -23,7 +23,7 @@ def parse_go_json(data: bytes) -> object:
     """
     try:
         text = data.decode("utf-8")
-        return json.loads(text, object_pairs_hook=Pairs, parse_constant=_not_json)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         ended = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
         reason = "unexpected end of JSON input" if ended else "invalid JSON"
@@ -34,6 +34,9 @@ def parse_go_json(data: bytes) -> object:
 
 def _not_json(_: str) -> NoReturn:
     raise ValueError
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=Pairs, parse_constant=_not_json)
 
 
 class Fields:

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from cryptography import x509
-
 from signer import der
 from signer.errors import CfsslError, refused_csr
 
@@ -19,35 +17,49 @@ DNS, EMAIL, IP, URI = 0x82, 0x81, 0x87, 0x86  # context tags of GeneralName, in 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DNS = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(.+)")
-_URI = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]{0,30}://[^/?#@]|[Uu][Rr][Nn]:).*")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^/?#@]+(?:[/?#].*)?|[Uu][Rr][Nn]:.+")
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]{1,2000}")
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,./:=?-]*")
 
-COMMON_NAME, SERIAL_NUMBER, COUNTRY = "2.5.4.3", "2.5.4.5", "2.5.4.6"
-EMAIL_ADDRESS, DOMAIN_COMPONENT = "1.2.840.113549.1.9.1", "0.9.2342.19200300.100.1.25"
-# Go writes a distinguished name in this order, others after it; the number is the upper bound of
-# X.520 (RFC 5280 appendix A.1) in characters.
+COMMON_NAME, SERIAL_NUMBER = der.identifier("2.5.4.3"), der.identifier("2.5.4.5")
+EMAIL_ADDRESS = der.identifier("1.2.840.113549.1.9.1")
+FIELDS = {
+    "C": der.identifier("2.5.4.6"),
+    "ST": der.identifier("2.5.4.8"),
+    "L": der.identifier("2.5.4.7"),
+    "O": der.identifier("2.5.4.10"),
+    "OU": der.identifier("2.5.4.11"),
+}
+"""CFSSL's names for subject attributes, in `names[]`."""
+
+_DOMAIN_COMPONENT = der.identifier("0.9.2342.19200300.100.1.25")
+# Go writes a distinguished name in this order and other attributes after it; the number is the
+# upper bound of X.520 (RFC 5280 appendix A.1) in characters.
 _ORDERED = {
-    COUNTRY: 2,
-    "2.5.4.8": 128,  # state or province
-    "2.5.4.7": 128,  # locality
-    "2.5.4.9": 128,  # street
-    "2.5.4.17": 40,  # postal code
-    "2.5.4.10": 64,  # organization
-    "2.5.4.11": 64,  # organizational unit
+    FIELDS["C"]: 2,
+    FIELDS["ST"]: 128,
+    FIELDS["L"]: 128,
+    der.identifier("2.5.4.9"): 128,  # street
+    der.identifier("2.5.4.17"): 40,  # postal code
+    FIELDS["O"]: 64,
+    FIELDS["OU"]: 64,
     COMMON_NAME: 64,
     SERIAL_NUMBER: 64,
 }
-_BOUND = {**_ORDERED, EMAIL_ADDRESS: 255, DOMAIN_COMPONENT: 63}
+_BOUND = {**_ORDERED, EMAIL_ADDRESS: 255, _DOMAIN_COMPONENT: 63}
 _OTHER_BOUND = 256
-_IDENTIFIERS = {dotted: der.identifier(dotted) for dotted in _BOUND}
-_SINGLE = {COMMON_NAME, SERIAL_NUMBER}  # of several, Go keeps the last
+_SINGLE = (COMMON_NAME, SERIAL_NUMBER)  # of several, Go keeps the last
+_WORDS = {identifier: word for word, identifier in FIELDS.items()} | {
+    COMMON_NAME: "CN",
+    SERIAL_NUMBER: "serialNumber",
+    EMAIL_ADDRESS: "emailAddress",
+}
+_UTF8, _PRINTABLE_STRING, _IA5 = 0x0C, 0x13, 0x16
+_CODECS = {_UTF8: "utf-8", _PRINTABLE_STRING: "ascii", _IA5: "ascii", 0x1E: "utf-16-be"}
 
-FIELDS = {"C": COUNTRY, "ST": "2.5.4.8", "L": "2.5.4.7", "O": "2.5.4.10", "OU": "2.5.4.11"}
-"""CFSSL's names for subject attributes, in `names[]`."""
-
-Subject = Mapping[str, tuple[str, ...]]
-"""Attribute values by object identifier, in the order they are written."""
+Subject = Mapping[bytes, tuple[str, ...]]
+"""Attribute values by encoded object identifier, in the order they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +77,9 @@ def parse_host(text: str, field: str) -> San:
         return address(ip_address(text))
     except ValueError:
         pass
-    tag = EMAIL if "@" in text and "/" not in text else URI if _URI.match(text) else DNS
-    return parse_san(tag, text, field)
+    if "://" in text or text.lower().startswith("urn:"):
+        return parse_san(URI, text, field)
+    return parse_san(EMAIL if "@" in text else DNS, text, field)
 
 
 def address(ip: IPv4Address | IPv6Address) -> San:
@@ -112,29 +125,36 @@ def encode_sans(sans: Iterable[San]) -> bytes:
     )
 
 
-def subject_of(name: x509.Name) -> Subject:
-    """Return the attributes of a parsed name, in Go's order, without empty ones."""
-    values: dict[str, tuple[str, ...]] = {}
-    for attribute in name:
-        dotted = attribute.oid.dotted_string
-        if not isinstance(attribute.value, str):
-            raise refused_csr("the subject has an attribute that is not text")
-        if attribute.value:
-            values[dotted] = (*values.get(dotted, ()), attribute.value)
+def subject_of(name: bytes) -> Subject:
+    """Return the attributes of a DER name, in Go's order, without empty ones.
+
+    Raises ValueError for text that is not in the encoding it claims.
+    """
+    values: dict[bytes, tuple[str, ...]] = {}
+    for rdn in der.contents(der.split(name)[1]):
+        for attribute in der.contents(rdn):
+            identifier, _, value = der.split(attribute)
+            if value[0] not in _CODECS:
+                raise _bad_attribute(identifier, "is not text in UTF-8 or ASCII")
+            if text := der.split(value)[1].decode(_CODECS[value[0]]):
+                values[identifier] = (*values.get(identifier, ()), text)
     return ordered(values)
 
 
-def ordered(values: Mapping[str, tuple[str, ...]]) -> Subject:
-    known = {dotted: values[dotted] for dotted in _ORDERED if dotted in values}
-    known.update((dotted, found[-1:]) for dotted, found in known.items() if dotted in _SINGLE)
-    return known | {dotted: found for dotted, found in values.items() if dotted not in _ORDERED}
+def ordered(values: Subject) -> Subject:
+    known = {identifier: values[identifier] for identifier in _ORDERED if identifier in values}
+    for identifier in _SINGLE:
+        if identifier in known:
+            known[identifier] = known[identifier][-1:]
+    others = {name: found for name, found in values.items() if name not in _ORDERED}
+    return {**known, **others}
 
 
 def override(wanted: Subject, requested: Subject) -> Subject:
     """Return `wanted`, with what it leaves out taken from the CSR; other attributes are dropped."""
-    allowed = (*FIELDS.values(), COMMON_NAME, SERIAL_NUMBER)
-    merged = {dotted: wanted.get(dotted) or requested.get(dotted, ()) for dotted in allowed}
-    return ordered({dotted: found for dotted, found in merged.items() if found})
+    allowed = (*FIELDS.values(), *_SINGLE)
+    merged = {identifier: wanted.get(identifier) or requested.get(identifier) for identifier in allowed}
+    return ordered({identifier: values for identifier, values in merged.items() if values})
 
 
 def common_name(subject: Subject) -> str:
@@ -144,33 +164,37 @@ def common_name(subject: Subject) -> str:
 def encode_subject(subject: Subject) -> bytes:
     """Encode a distinguished name; several values of one attribute share one RDN, as Go does."""
     return der.sequence(
-        *(der.set_of(*{_attribute(dotted, value) for value in values}) for dotted, values in subject.items())
+        *(
+            der.set_of(*{_attribute(identifier, value) for value in values})
+            for identifier, values in subject.items()
+        )
     )
 
 
-def _attribute(dotted: str, value: str) -> bytes:
-    if len(value) > _BOUND.get(dotted, _OTHER_BOUND):
-        raise _bad_attribute(dotted, f"is longer than {_BOUND.get(dotted, _OTHER_BOUND)} characters")
+def _attribute(identifier: bytes, value: str) -> bytes:
+    bound = _BOUND.get(identifier, _OTHER_BOUND)
+    if len(value) > bound:
+        raise _bad_attribute(identifier, f"is longer than {bound} characters")
     if not value.isprintable():
-        raise _bad_attribute(dotted, "holds a character that cannot be printed")
-    identifier = _IDENTIFIERS.get(dotted) or der.identifier(dotted)
-    return der.sequence(identifier, _directory_string(dotted, value))
+        raise _bad_attribute(identifier, "holds a character that cannot be printed")
+    tag = _string_type(identifier, value)
+    return der.sequence(identifier, der.tlv(tag, value.encode("utf-8")))
 
 
-def _directory_string(dotted: str, value: str) -> bytes:
-    if dotted in {EMAIL_ADDRESS, DOMAIN_COMPONENT}:
+def _string_type(identifier: bytes, value: str) -> int:
+    """Return PrintableString where it can be, as Go does; RFC 5280 fixes it for some attributes."""
+    if identifier in {EMAIL_ADDRESS, _DOMAIN_COMPONENT}:
         if not value.isascii():
-            raise _bad_attribute(dotted, "must be ASCII")
-        return der.tlv(0x16, value.encode("ascii"))
+            raise _bad_attribute(identifier, "must be ASCII")
+        return _IA5
+    if identifier == FIELDS["C"] and not _COUNTRY.fullmatch(value):
+        raise _bad_attribute(identifier, "must be a country code of two letters")
     if _PRINTABLE.fullmatch(value):
-        if dotted == COUNTRY and not re.fullmatch("[A-Za-z]{2}", value):
-            raise _bad_attribute(dotted, "must be a country code of two letters")
-        return der.tlv(0x13, value.encode("ascii"))
-    if dotted in {COUNTRY, SERIAL_NUMBER}:
-        raise _bad_attribute(dotted, "holds a character it may not (PrintableString)")
-    return der.tlv(0x0C, value.encode("utf-8"))
+        return _PRINTABLE_STRING
+    if identifier == SERIAL_NUMBER:
+        raise _bad_attribute(identifier, "holds a character it may not (PrintableString)")
+    return _UTF8
 
 
-def _bad_attribute(dotted: str, reason: str) -> CfsslError:
-    words = {oid: name for name, oid in FIELDS.items()} | {COMMON_NAME: "CN"}
-    return refused_csr(f"subject {words.get(dotted, dotted)}: {reason}")
+def _bad_attribute(identifier: bytes, reason: str) -> CfsslError:
+    return refused_csr(f"subject {_WORDS.get(identifier, 'attribute')}: {reason}")

@@ -1,6 +1,7 @@
 """A CA whose key is in memory, and the CSRs that its tests send it: fakes at the `KeySource` port."""
 
 import json
+import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -86,6 +87,20 @@ def ca_pem(
         x509.CertificateBuilder(name, name, key.public_key(), 1)
         .not_valid_before(not_before)
         .not_valid_after(not_before + timedelta(days=days))
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=False,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=ca,
+                crl_sign=ca,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
         .add_extension(x509.BasicConstraints(ca, path_length if ca else None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -104,7 +119,11 @@ def make_csr_pem(
         subject = [("CN", "www.example.com"), ("O", "Acme")]
     if sans is None:
         sans = [x509.DNSName("www.example.com")]
-    name = x509.Name([x509.NameAttribute(_OIDS[short], value) for short, value in subject])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are too long on purpose
+        name = x509.Name(
+            [x509.NameAttribute(_OIDS[short], value, _validate=False) for short, value in subject]
+        )
     builder = x509.CertificateSigningRequestBuilder(name)
     if sans:
         builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
@@ -133,9 +152,7 @@ def policy_of(value: object) -> Policy:
     return parse_policy(json.dumps(value).encode(), NO_SOURCES)
 
 
-def authority_of(
-    keys: KeyInMemory, policy: object = None, *, now: datetime = NOW, ca: str = ""
-) -> Authority:
+def authority_of(keys: KeyInMemory, policy: object = None, *, now: datetime = NOW, ca: str = "") -> Authority:
     return make_authority(
         policy_of(policy or POLICY),
         ca or ca_pem(keys.key),
