@@ -171,6 +171,13 @@ def scan(pid: int, needles: Iterable[Needle]) -> Scan:
     return Scan(pid, tuple(search.hits.values()), read, unreadable)
 
 
+def find(text: bytes, name: str, needles: Iterable[Needle]) -> tuple[Hit, ...]:
+    """The finds in bytes that were read some other way."""
+    search = _Search(tuple(needles))
+    search.look(text, 0, name)
+    return tuple(search.hits.values())
+
+
 def scan_tree(pid: int, needles: Iterable[Needle]) -> tuple[Scan, ...]:
     """Scan a process and all its descendants; one that ends meanwhile is left out."""
     needles = tuple(needles)

@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from keyholder_lab import Lab, derive, mask
-from memory_scan import Needle, Scan, int_digits, key_needles, scan, scan_tree, secret_needles, tree
+from memory_scan import Needle, Scan, find, int_digits, key_needles, scan, scan_tree, secret_needles, tree
+from register_scan import registers
 
 KEYS: dict[str, Callable[[], Any]] = {
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -30,6 +31,13 @@ def look(pid: int, needles: tuple[Needle, ...]) -> Scan:
         return scan(pid, needles)
     except PermissionError:
         pytest.skip("this user may not read that process's memory; run as root")
+
+
+def look_at_registers(pid: int) -> bytes:
+    try:
+        return registers(pid)
+    except PermissionError:
+        pytest.skip("this user may not trace that process; run as root")
 
 
 def look_at_all(lab: Lab, needles: tuple[Needle, ...]) -> dict[int, tuple[Any, ...]]:
@@ -177,3 +185,17 @@ def test_scrubbing_overwrites_what_lies_on_the_dead_stack(depth: int) -> None:
         assert depth < 1000 or {place for _, place in look(lab.pid, needles).whole} == {"[stack]"}
         lab.do("scrub")
         assert not look(lab.pid, needles).hits
+
+
+@pytest.mark.parametrize("kind", ["P-256", "Ed25519"])
+def test_scrubbing_leaves_no_key_in_the_registers_and_signing_brings_none_back(kind: str) -> None:
+    with Lab() as lab:
+        key, seed = KEYS[kind](), os.urandom(16)
+        needles = secret_needles("key-encryption key", derive(seed)) + key_needles(key)
+        lab.lend(der_of(key), seed)
+        if not find(look_at_registers(lab.pid), "registers", needles):
+            pytest.skip("this processor keeps nothing of an AES key, so there is nothing to see")
+        lab.do("scrub")
+        assert not find(look_at_registers(lab.pid), "registers", needles)
+        lab.do("sign", text="t", times=20)
+        assert not find(look_at_registers(lab.pid), "registers", needles)
