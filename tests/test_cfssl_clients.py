@@ -212,11 +212,6 @@ def _await_port(port: int, process: subprocess.Popen) -> None:
     pytest.fail("cfssl serve did not start")
 
 
-async def post(url: str, path: str, body: str) -> tuple[int, bytes]:
-    async with aiohttp.ClientSession() as session, session.post(url + API + path, data=body) as answer:
-        return answer.status, await answer.read()
-
-
 @pytest.mark.parametrize("case", SAME_AS_CFSSL)
 async def test_the_real_server_refuses_in_the_same_bytes(real_server, case):
     path, body, answer = SAME_AS_CFSSL[case]
