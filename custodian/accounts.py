@@ -176,9 +176,15 @@ def login_failed(tx: Transaction, name: str, address: str) -> None:
         tx.seconds,
         tx.seconds,
     )
-    told = tx.row("SELECT value FROM meta WHERE name = 'login.failed'")
-    if told is None or int(told["value"]) + FOLD <= tx.seconds:
+    if untold_failures(tx):
         tell_of_failures(tx)
+
+
+def untold_failures(tx: Transaction) -> bool:
+    """Say whether it is time to tell the history of failed logins."""
+    told = tx.row("SELECT value FROM meta WHERE name = 'login.failed'")
+    due = told is None or int(told["value"]) + FOLD <= tx.seconds
+    return due and bool(tx.row("SELECT 1 FROM failure WHERE count > told"))
 
 
 def tell_of_failures(tx: Transaction) -> None:

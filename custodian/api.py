@@ -6,14 +6,15 @@ from datetime import timedelta
 from importlib.metadata import version
 
 from aiohttp import web
-from prometheus_client import generate_latest
 
 from custodian import accounts, delegations, keys, leases, views, wire
-from custodian.calls import ANYONE, CUSTODY, Call, Request, add_calls, openapi, tell_problems
+from custodian.calls import ANYONE, BODIES, CUSTODY, Call, Request, add_calls, openapi, tell_problems
+from custodian.config import Bodies
 from custodian.delegations import Wish
 from custodian.encoding import decode_base64, encode_base64, format_instant, parse_duration, parse_instant
-from custodian.errors import BadInput, Forbidden, NotFound, Unauthenticated
+from custodian.errors import BadInput, Forbidden, NotFound
 from custodian.identity import parse_identity
+from custodian.metrics import CONTENT_TYPE, render
 from custodian.news import news
 from custodian.outlook import outlook
 from custodian.sealing import parse_public_key
@@ -90,9 +91,7 @@ async def seal_key(call: Request) -> wire.KeyView:
     """Put a sealed key into custody."""
     body: wire.SealKey = call.body
     envelope = decode_base64(body.envelope, "envelope")
-    if not re.fullmatch(
-        r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n", body.certificate
-    ):
+    if not CERTIFICATE.fullmatch(body.certificate):
         raise BadInput("certificate", "is not one PEM certificate")
     key = await call.custody.change(keys.seal_key, call.caller.name, envelope, body.certificate)
     return views.key(key)
@@ -244,6 +243,7 @@ CALLS = (
     Call("GET /owners", ANYONE, list_owners, gives=list[wire.Person]),
     Call("GET /signers", ANYONE, list_signers, gives=list[wire.SignerView]),
     Call("PUT /signers/{name}/recipient", SIGNER, announce, wire.Announce, wire.SignerView),
+    Call("GET /signers/{name}/news", SIGNER, news),
     Call("GET /keys", ANYONE, list_keys, gives=list[wire.KeyView]),
     Call("POST /keys", SIGNER, seal_key, wire.SealKey, wire.KeyView, 201, max_body=MAX_ENVELOPE),
     Call("GET /keys/{name}", ANYONE, show_key, gives=wire.KeyDetail),
@@ -263,33 +263,41 @@ CALLS = (
 
 
 async def healthz(_: web.Request) -> web.Response:
+    """Say that the daemon runs."""
     return web.json_response({"status": "ok"})
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Ready means: the database answers. A key that nobody lent is no reason not to be."""
+    """Say whether the database answers. A key that nobody lent is no reason not to be ready."""
     await request.app[CUSTODY].look(lambda tx: tx.row("SELECT 1"))
     return web.json_response({"status": "ready"})
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus figures, for this host only; they name keys and signers."""
+    """Give Prometheus its figures, on this host only: they name keys and signers."""
     if request.remote not in ("127.0.0.1", "::1"):
-        raise Unauthenticated("metrics are for this host only")
-    return web.Response(body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        raise Forbidden("metrics are for this host only")
+    body = render(await request.app[CUSTODY].look(outlook))
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def describe(_: web.Request) -> web.Response:
-    return web.json_response(openapi(CALLS, VERSION))
+    """Return this document."""
+    return web.json_response(openapi(CALLS, PLAIN, VERSION))
 
 
-def make_app(custody: Custody) -> web.Application:
+PLAIN = (
+    ("/api/v1/openapi.json", describe),
+    ("/healthz", healthz),
+    ("/readyz", readyz),
+    ("/metrics", metrics),
+)
+
+
+def make_app(custody: Custody, bodies: Bodies) -> web.Application:
     app = web.Application(middlewares=[tell_problems])
-    app[CUSTODY] = custody
+    app[CUSTODY], app[BODIES] = custody, bodies
     add_calls(app, CALLS)
-    app.router.add_get("/api/v1/signers/{name}/news", news)
-    app.router.add_get("/api/v1/openapi.json", describe)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    for path, handler in PLAIN:
+        app.router.add_get(path, handler, allow_head=False)
     return app

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from custodian.accounts import signer_by_token
+from custodian.config import Bodies
 from custodian.encoding import canonical_json
 from custodian.errors import (
     BadInput,
@@ -30,6 +31,7 @@ from custodian.errors import (
     Unauthenticated,
     Unavailable,
 )
+from custodian.metrics import count_request
 from custodian.service import Caller, Custody
 from custodian.wire import Problem, parse_request
 
@@ -58,10 +60,9 @@ TITLES: dict[type[CustodianError], str] = {
     Unavailable: "A part does not answer",
 }
 ROOT = "/api/v1"
-MAX_BODY = 65_536
-BODY_SECONDS = 5  # a body that drips slower is refused
 ANYONE = frozenset({"admin", "owner", "auditor", "signer"})
 CUSTODY = web.AppKey("custody", Custody)
+BODIES = web.AppKey("bodies", Bodies)
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +75,7 @@ class Request:
     body: Any
     path: dict[str, str]
     query: dict[str, str]
+    http: web.Request
 
     def number(self, name: str, default: int, most: int) -> int:
         """Return a query parameter that is a number from 0 to `most`."""
@@ -83,7 +85,7 @@ class Request:
         return int(text)
 
 
-Handler = Callable[[Request], Awaitable[BaseModel | list[Any] | web.Response]]
+Handler = Callable[[Request], Awaitable[BaseModel | list[Any] | web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Call:
     gives: Any = None  # a model, or a list of one
     status: int = 200
     query: tuple[str, ...] = ()
-    max_body: int = MAX_BODY
+    max_body: int = 0  # bytes, where it is not that of the configuration
 
     @property
     def verb(self) -> str:
@@ -116,17 +118,19 @@ def add_calls(app: web.Application, calls: Sequence[Call]) -> None:
 def _handler(call: Call) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         custody = request.app[CUSTODY]
-        caller = await authenticate(custody, request) if call.roles else Caller("auditor", "")
+        caller = await authenticate(custody, request) if call.roles else Caller("unknown", "")
         if call.roles and caller.role not in call.roles:
             raise Forbidden(f"this call is for {_either(call.roles)}, not for {caller.role}s")
         unknown = set(request.query) - set(call.query)
         if unknown:
             raise BadInput(min(unknown)[:64], "is not a parameter of this call")
-        body = await read_body(request, call.max_body) if call.takes else b""
+        limits = request.app[BODIES]
+        most = call.max_body or limits.max_bytes
+        body = await read_body(request, most, limits.seconds) if call.takes else b""
         parsed = parse_request(call.takes, body) if call.takes else None
         path = dict(request.match_info)
-        answer = await call.handler(Request(custody, caller, parsed, path, dict(request.query)))
-        return answer if isinstance(answer, web.Response) else _json(answer, call.status)
+        answer = await call.handler(Request(custody, caller, parsed, path, dict(request.query), request))
+        return answer if isinstance(answer, web.StreamResponse) else _json(answer, call.status)
 
     return handle
 
@@ -151,17 +155,17 @@ async def authenticate(custody: Custody, request: web.Request) -> Caller:
     return await custody.login(basic.login[:64], basic.password[:1024], request.remote or "")
 
 
-async def read_body(request: web.Request, most: int) -> bytes:
+async def read_body(request: web.Request, most: int, seconds: int) -> bytes:
     """Read a body of at most `most` bytes that arrives in time."""
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > most:
                     raise TooMany(f"the body is larger than {most} bytes")
     except TimeoutError:
-        raise BadInput("body", f"did not arrive within {BODY_SECONDS} s") from None
+        raise BadInput("body", f"did not arrive within {seconds} s") from None
     return bytes(body)
 
 
@@ -170,6 +174,15 @@ async def tell_problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Answer every error with a problem; what we did not expect says nothing of itself."""
+    answer = await _answer(request, handler)
+    route = request.match_info.route.resource
+    count_request(request.method, route.canonical if route else "", answer.status)
+    return answer
+
+
+async def _answer(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     try:
         return await handler(request)
     except CustodianError as error:
@@ -206,8 +219,8 @@ def _problem(
     )
 
 
-def openapi(calls: Sequence[Call], version: str) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of `calls`."""
+def openapi(calls: Sequence[Call], plain: Sequence[tuple[str, Any]], version: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of `calls` and of `plain` paths, which anyone may GET."""
     used = {model for call in calls for model in (call.takes, _one(call.gives), Problem) if model}
     models = sorted(used, key=lambda model: model.__name__)
     _, schemas = models_json_schema(
@@ -216,6 +229,9 @@ def openapi(calls: Sequence[Call], version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for call in calls:
         paths.setdefault(call.path, {})[call.verb.lower()] = _operation(call)
+    for path, handler in plain:
+        done = {"responses": {"200": {"description": "done"}}, "security": []}
+        paths[path] = {"get": {"summary": _summary(handler)} | done}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Custodian", "version": version},
@@ -232,7 +248,7 @@ def openapi(calls: Sequence[Call], version: str) -> dict[str, Any]:
 
 def _operation(call: Call) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "summary": (call.handler.__doc__ or "").partition("\n")[0].rstrip("."),
+        "summary": _summary(call.handler),
         "description": f"For {_either(call.roles)}." if call.roles else "For anyone, without credentials.",
         "responses": {
             str(call.status): {"description": "done"} | _content(call.gives),
@@ -247,6 +263,10 @@ def _operation(call: Call) -> dict[str, Any]:
     if call.takes:
         operation["requestBody"] = {"required": True} | _content(call.takes)
     return operation
+
+
+def _summary(handler: Callable[..., Any]) -> str:
+    return (handler.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def _content(gives: Any, *, kind: str = "application/json") -> dict[str, Any]:

@@ -41,6 +41,11 @@ def end_leases(tx: Transaction, where: str, *values: object, reason: str) -> lis
     return [(row["signer"], row["id"]) for row in rows]
 
 
+def expired_leases(tx: Transaction) -> bool:
+    """Say whether there are leases that nobody closed although they are over."""
+    return bool(tx.row("SELECT 1 FROM lease WHERE ended = '' AND ends < ?", tx.seconds - SLACK))
+
+
 def end_expired_leases(tx: Transaction) -> list[Ended]:
     """End the leases that nobody closed although they are over."""
     return end_leases(tx, "ends < ?", tx.seconds - SLACK, reason="expired")

@@ -75,12 +75,14 @@ def lease(tx: Transaction, signer: str, request: LeaseRequest) -> str | Missing:
     The same request id gives the same lease and spends nothing again; with another question under it
     the call is refused.
     """
-    known = tx.row("SELECT id, asked, ended FROM lease WHERE signer = ? AND request = ?", signer, request.id)
+    known = tx.row(
+        "SELECT id, asked, ends, ended FROM lease WHERE signer = ? AND request = ?", signer, request.id
+    )
     if known:
         if bytes(known["asked"]) != request.digest:
             raise Conflict("this request id was used for another question; use a new one")
-        if known["ended"]:
-            raise Conflict(f"the lease of this request has ended: {known['ended']}")
+        if known["ended"] or known["ends"] <= tx.seconds:
+            raise Conflict(f"the lease of this request has ended: {known['ended'] or 'expired'}")
         return str(known["id"])
     key = find_key(tx, request.key)
     if signer not in key.envelope.facts.signers:

@@ -10,35 +10,33 @@ from typing import Any
 
 from aiohttp import web
 
-from custodian.calls import CUSTODY, authenticate
+from custodian.calls import Request
 from custodian.errors import Forbidden
 from custodian.leases import live_leases
 
 PING_SECONDS = 1
 
 
-async def news(request: web.Request) -> web.StreamResponse:
-    """Stream to a signer: the leases that are live now, then each that ends, and a ping each second."""
-    custody = request.app[CUSTODY]
-    caller = await authenticate(custody, request)
-    if caller.role != "signer" or caller.name != request.match_info["name"]:
+async def news(call: Request) -> web.StreamResponse:
+    """Stream to a signer the leases that are live now, then each that ends, and a ping each second."""
+    signer, custody = call.caller.name, call.custody
+    if signer != call.path["name"]:
         raise Forbidden("a signer follows its own leases")
-    queue = custody.follow(caller.name)
-    try:
-        live = await custody.look(live_leases, caller.name)
-        return await _stream(request, queue, live)
-    except (ConnectionError, asyncio.CancelledError):
-        return web.Response()  # the signer is gone; it will follow anew
-    finally:
-        custody.unfollow(caller.name, queue)
-
-
-async def _stream(
-    request: web.Request, queue: asyncio.Queue[str | None], live: list[str]
-) -> web.StreamResponse:
     stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    await stream.prepare(request)
-    await stream.write(_event("live", {"leases": live}))
+    queue = custody.follow(signer)
+    try:
+        live = await custody.look(live_leases, signer)
+        await stream.prepare(call.http)
+        await stream.write(_event("live", {"leases": live}))
+        await _follow(stream, queue)
+    except ConnectionError:
+        pass  # the signer is gone; it will follow anew
+    finally:
+        custody.unfollow(signer, queue)
+    return stream
+
+
+async def _follow(stream: web.StreamResponse, queue: asyncio.Queue[str | None]) -> None:
     while True:
         try:
             ended = await asyncio.wait_for(queue.get(), PING_SECONDS)
@@ -46,7 +44,7 @@ async def _stream(
             await stream.write(_event("ping", {}))
             continue
         if ended is None:
-            return stream
+            return
         await stream.write(_event("ended", {"lease": ended}))
 
 

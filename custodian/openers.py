@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -16,21 +17,24 @@ from custodian.terms import Terms
 
 AT_ONCE = 2  # Argon2id takes 64 MiB and a core for each
 PATIENCE = 30  # seconds a job may take on a busy machine
+log = logging.getLogger(__name__)
 
 
 class Openers:
     """The parent of the openers, started once. Call the jobs from one event loop."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._control = ours
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "custodian.opener"],
-            stdin=theirs.fileno(),
-            env={**os.environ, "LD_BIND_NOW": "1"},
-        )
-        theirs.close()
+        self._start()
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "custodian.opener"],
+                stdin=theirs.fileno(),
+                env={**os.environ, "LD_BIND_NOW": "1"},
+            )
 
     def close(self) -> None:
         self._control.close()
@@ -77,9 +81,16 @@ class Openers:
             raise CannotOpen(answer["cannot_open"], tuple(answer["owners"]))
         if "error" in answer:
             raise BadInput("password", answer["error"])
+        if "failed" in answer:
+            log.error("an opener failed with %s", answer["failed"])
+            raise Unavailable("the opener failed; the custodian's log tells more")
         return answer
 
     async def _ask(self, job: bytes) -> dict[str, Any]:
+        if self._process.poll() is not None:
+            log.error("the openers' parent ended with status %s; starting it again", self._process.returncode)
+            self._control.close()
+            self._start()
         ours, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self._control, [b"j"], [theirs.fileno()])

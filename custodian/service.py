@@ -11,12 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from custodian import accounts, delegations, ending, keys, leases
 from custodian.accounts import Account, Signer
 from custodian.delegations import Lent, Wish
 from custodian.errors import CannotOpen, Conflict, Forbidden, QuorumMissing, Unauthenticated
 from custodian.events import Actor
+from custodian.metrics import DELEGATIONS, LEASES, LOGINS_FAILED
 from custodian.openers import Openers
 from custodian.quorum import Missing
 from custodian.slots import Kdf, check_password
@@ -31,7 +33,7 @@ NEWS_BOUND = 256  # a signer that reads slower than this is cut off, and asks ag
 class Caller:
     """Who is calling, proven. A person's password is kept for this one call."""
 
-    role: Literal["admin", "owner", "auditor", "signer"]
+    role: Literal["admin", "owner", "auditor", "signer", "unknown"]
     name: str
     signer: Signer | None = None
     password: str = field(default="", repr=False)
@@ -55,6 +57,7 @@ class Custody:
         self._kdf = kdf  # the costs of new passwords; its salt seeds those of unknown accounts
         self._writer = ThreadPoolExecutor(1, "writer")
         self._news: dict[str, set[asyncio.Queue[str | None]]] = {}
+        self._logins: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def close(self) -> None:
         self._writer.shutdown()
@@ -91,9 +94,15 @@ class Custody:
     async def login(self, name: str, password: str, address: str) -> Caller:
         """Check a password, doing the same work whether or not the account exists.
 
+        One after the other for an account and address, or guesses made at once would not wait.
+
         Raises:
             Unauthenticated: no such account, or not its password. TooMany: wait first.
         """
+        async with self._logins.setdefault((name, address), asyncio.Lock()):
+            return await self._login(name, password, address)
+
+    async def _login(self, name: str, password: str, address: str) -> Caller:
         await self.look(accounts.check_patience, name, address)
         account = await self.look(accounts.find_account, name)
         kdf = account.kdf if account else self._unknown(name)
@@ -101,6 +110,7 @@ class Custody:
         expected = account.verifier if account else bytes(32)
         right = hmac.compare_digest(verifier, expected)
         if not right or account is None or account.disabled:
+            LOGINS_FAILED.inc()
             await self.change(accounts.login_failed, name, address)
             raise Unauthenticated("the name or the password is not right")
         if await self.look(accounts.has_failures, name, address):
@@ -142,11 +152,14 @@ class Custody:
             raise CannotOpen(f"{caller.name} has no password slot; lend with a device key")
         sealed = await self.openers.lend(caller.password, slot, key.envelope, terms)
         entry = await self.change(delegations.grant, caller.name, terms, sealed)
+        DELEGATIONS.labels("granted").inc()
         lent = await self.look(delegations.find_delegation, terms.id)
         return lent, await self.run(lambda: self.store.receipt(entry))
 
     async def revoke(self, owner: str, delegation: str) -> list[str]:
-        return self.tell_ended(await self.change(ending.revoke, owner, delegation))
+        ended = self.tell_ended(await self.change(ending.revoke, owner, delegation))
+        DELEGATIONS.labels("revoked").inc()
+        return ended
 
     # --- leases
 
@@ -155,6 +168,10 @@ class Custody:
 
         def work() -> LeaseAnswer | Missing:
             with self.store.transaction() as tx:
+                if seen > tx.first:
+                    raise Conflict(
+                        f"the history has {tx.first} entries but the signer saw {seen}: it was cut"
+                    )
                 verdict = leases.lease(tx, signer, request)
             if isinstance(verdict, Missing):
                 return verdict
@@ -162,9 +179,11 @@ class Custody:
                 lease = leases.find_lease(tx, signer, verdict)
                 entry = tx.rows("SELECT body FROM entry WHERE seq = ?", lease.entry)[0]["body"]
             receipt = self.store.receipt(lease.entry)
-            return LeaseAnswer(lease, entry, receipt, self.store.consistency(min(seen, lease.entry)))
+            return LeaseAnswer(lease, entry, receipt, self.store.consistency(seen))
 
         answer = await self.run(work)
+        granted = not isinstance(answer, Missing)
+        LEASES.labels(request.key, "granted" if granted else "refused").inc()
         if isinstance(answer, Missing):
             raise quorum_missing(request.key, answer)
         return answer

@@ -93,7 +93,7 @@ class Transaction:
 
 
 class Store:
-    """The open database. Not for several threads: whoever owns it runs it in one."""
+    """The open database. Not for several threads at once: whoever owns it runs it in one."""
 
     def __init__(
         self,
@@ -112,15 +112,11 @@ class Store:
         except BlockingIOError:
             self._lock.close()
             raise Unavailable(f"another custodian serves {path}; one daemon per database") from None
-        self._connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
+        self._connection = sqlite3.connect(
+            f"file:{path}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+        )
         self._connection.row_factory = _row
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "trusted_schema=OFF",
-            "wal_autocheckpoint=0",
-        ):
+        for pragma in PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}")
         if self._connection.execute("PRAGMA synchronous").fetchone() != {"synchronous": 2}:
             raise Unavailable("this SQLite does not accept synchronous=FULL")
@@ -173,14 +169,16 @@ class Store:
         now, wall = self._now()
         change = Transaction(self._connection, now, self._random, self._frontier.size, [])
         change.write("INSERT OR REPLACE INTO meta VALUES ('time', ?)", str(now.timestamp()))
-        if (now - wall).total_seconds() >= 1 and not self._stepped(change):
-            change.append(ClockStepped(back_to=format_instant(wall)))
+        if (now - wall).total_seconds() >= 1:
+            self._tell_of_step(change, wall)
         return change
 
-    def _stepped(self, change: Transaction) -> bool:
-        """Say whether the history's last entry has this very time: the step back is told already."""
-        row = change.row("SELECT body FROM entry ORDER BY seq DESC LIMIT 1")
-        return row is not None and f'"time":"{format_instant(change.now)}"' in bytes(row["body"]).decode()
+    def _tell_of_step(self, change: Transaction, wall: datetime) -> None:
+        """Write into the history, once for each time the clock stands still at, that it went back."""
+        told = change.row("SELECT value FROM meta WHERE name = 'stepped'")
+        if told is None or told["value"] != str(change.now.timestamp()):
+            change.write("INSERT OR REPLACE INTO meta VALUES ('stepped', ?)", str(change.now.timestamp()))
+            change.append(ClockStepped(back_to=format_instant(wall)))
 
     def _now(self) -> tuple[datetime, datetime]:
         """Return the time, which never goes back, and what the wall clock says."""

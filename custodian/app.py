@@ -1,0 +1,140 @@
+"""The daemon put together: settings in, a custodian that listens out."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from custodian.accounts import tell_of_failures, untold_failures
+from custodian.api import make_app
+from custodian.checkpoint import open_checkpoint
+from custodian.config import Settings, read_history_key
+from custodian.ending import end_expired_leases, expired_leases
+from custodian.errors import Unavailable
+from custodian.events import DaemonStarted, DaemonStopped
+from custodian.hardening import shut_in_daemon
+from custodian.merkle import Untrusted
+from custodian.note import SigningKey
+from custodian.openers import Openers
+from custodian.service import Custody
+from custodian.store import Store, Transaction
+from custodian.tls import server_context
+
+TICK = 5  # seconds between looks at what is due
+STOP_SECONDS = 5  # what calls in flight get before they are cut off
+ADDRESS = "address"
+log = logging.getLogger(__name__)
+
+
+def open_store(settings: Settings, key: SigningKey) -> Store:
+    """Open the database and see that its history is this key's.
+
+    Raises:
+        Unavailable: there is none, it is another's, or another daemon serves it.
+    """
+    if not settings.database.is_file():
+        raise Unavailable(f"there is no database {settings.database}; `custodian init` makes one")
+    store = Store(settings.database, key=key, clock=lambda: datetime.now(UTC), random=secrets.token_bytes)
+    try:
+        open_checkpoint(store.checkpoint(), key.verify_key)
+    except Untrusted:
+        store.close()
+        raise Unavailable(f"{settings.history_key} is not the key of the history in the database") from None
+    return store
+
+
+async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
+    """Run the daemon until SIGTERM or SIGINT; `ready` is told the address once it listens."""
+    for measure in shut_in_daemon():
+        log.info("%s: %s", measure.name, measure.note if measure.taken else f"no, {measure.note}")
+    context = server_context(settings.tls_certificate, settings.tls_key)
+    async with _custody(settings) as custody:
+        runner = web.AppRunner(
+            make_app(custody, settings.bodies), access_log=None, shutdown_timeout=STOP_SECONDS
+        )
+        await runner.setup()
+        try:
+            await _listen(runner, settings, context)
+            address = _address(runner)
+            with _told(settings.directory / ADDRESS, address):
+                ready(address)
+                await _until_stopped(custody)
+                custody.end_news()
+        finally:
+            await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _custody(settings: Settings) -> AsyncIterator[Custody]:
+    """The running custodian; its start and its orderly stop are in the history."""
+    key = read_history_key(settings.history_key)
+    store = open_store(settings, key)
+    salt = bytes.fromhex(_salt(store))
+    custody = Custody(store, Openers(), settings.kdf(salt), str(key.verify_key))
+    try:
+        await custody.change(lambda tx: tx.append(DaemonStarted(version=version("custodian"))))
+        yield custody
+        await custody.change(lambda tx: tx.append(DaemonStopped()))
+    finally:
+        custody.close()
+
+
+def _salt(store: Store) -> str:
+    with store.reading() as tx:
+        return str(tx.rows("SELECT value FROM meta WHERE name = 'salt'")[0]["value"])
+
+
+async def _listen(runner: web.AppRunner, settings: Settings, context: Any) -> None:
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context)
+    try:
+        await site.start()
+    except OSError as error:
+        place = f"{settings.host}:{settings.port}"
+        raise Unavailable(f"cannot listen on {place}: {error.strerror or error}") from None
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _told(path: Path, address: str) -> Any:
+    """Keep the address in a file while we listen, for scripts that let the kernel choose the port."""
+    path.write_text(f"{address}\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def _until_stopped(custody: Custody) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    while not stopped.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), TICK)
+        await look_after(custody)
+
+
+async def look_after(custody: Custody) -> None:
+    """Do what is due: end leases that nobody closed, tell the history of failed logins."""
+
+    def due(tx: Transaction) -> tuple[bool, bool]:
+        return expired_leases(tx), untold_failures(tx)
+
+    leases, failures = await custody.look(due)
+    if leases:
+        custody.tell_ended(await custody.change(end_expired_leases))
+    if failures:
+        await custody.change(tell_of_failures)

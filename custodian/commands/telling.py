@@ -1,0 +1,148 @@
+"""Answers of the custodian as people want to read them. Pure: values in, text out."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from custodian.encoding import parse_instant
+
+Entry = Mapping[str, Any]
+
+
+def plain(text: str) -> str:
+    """Return `text` without what could move the cursor of a terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def time_left(instant: str, now: datetime) -> str:
+    """Return how long until `instant`, in its two largest units."""
+    seconds = int((parse_instant(instant, "end") - now).total_seconds())
+    if seconds <= 0:
+        return "over"
+    units = (
+        (seconds // 86_400, "d"),
+        (seconds // 3600 % 24, "h"),
+        (seconds // 60 % 60, "min"),
+        (seconds % 60, "s"),
+    )
+    first = next(i for i, (count, _) in enumerate(units) if count)
+    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count)
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def how_many_short(key: str, needed: int, any_of: list[str]) -> str:
+    """Return `ca is one owner short: bob or carol`."""
+    words = {1: "one owner", 2: "two owners", 3: "three owners"}
+    who = " or ".join(any_of) if needed == 1 else ", ".join(any_of)
+    chosen = f"{needed} of {who}" if 1 < needed < len(any_of) else who
+    return f"{key} is {words.get(needed, f'{needed} owners')} short: {chosen}"
+
+
+def outlook(each: Mapping[str, Any], now: datetime) -> list[str]:
+    """Return the lines that say how far a key is from opening for a signer."""
+    if each["open"]:
+        head = f"{each['key']} is open to {each['signer']} for {time_left(each['until'], now)}"
+        head += f"; {count(each['leases'], 'lease')} held" if each["leases"] else ""
+    else:
+        short = how_many_short(each["key"], each["needed"], each["any_of"])
+        head = f"{short} (for {each['signer']})"
+    lent = [
+        f"  {owner['owner']}: {count(owner['left'], 'use')} left, {time_left(owner['end'], now)}"
+        for owner in each["live"]
+    ]
+    return [head, *lent]
+
+
+def limits(constraints: Mapping[str, Any]) -> str:
+    """Return what a delegation is limited to, besides uses and time; `` for nothing."""
+    parts = []
+    if constraints["profiles"]:
+        parts.append(f"profile {' or '.join(constraints['profiles'])}")
+    if constraints["names"]:
+        parts.append(f"names {', '.join(constraints['names'])}")
+    if constraints["max_validity"]:
+        parts.append(f"certificates of at most {duration(constraints['max_validity'])}")
+    parts.append("also certificates of CAs" if constraints["ca"] else "")
+    return "; ".join(filter(None, parts))
+
+
+def duration(seconds: int) -> str:
+    """Return seconds in the form that options take, `1d12h`."""
+    parts = (
+        (seconds // 86_400, "d"),
+        (seconds // 3600 % 24, "h"),
+        (seconds // 60 % 60, "m"),
+        (seconds % 60, "s"),
+    )
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def sentence(entry: Entry) -> str:
+    """Return an entry of the history as one line."""
+    actor = entry["actor"]
+    who = actor["name"] or f"the {actor['role']}"
+    tell = SENTENCES.get(entry["type"])
+    said = tell(who, entry) if tell else f"{who}: {entry['type']}"
+    return f"{entry['seq']:>6}  {entry['time']}  {plain(said)}"
+
+
+def _delegated(who: str, entry: Entry) -> str:
+    limit = limits(entry["constraints"])
+    return (
+        f"{who} lent their share of {entry['key']} to {entry['signer']} for {count(entry['uses'], 'use')}, "
+        f"{entry['start']} to {entry['end']}"
+        + (f"; {limit}" if limit else "")
+        + (f" ({entry['request']})" if entry["request"] else "")
+        + f" [{entry['id']}]"
+    )
+
+
+def _leased(who: str, entry: Entry) -> str:
+    spent = ", ".join(f"{each['owner']} {each['before']}→{each['after']}" for each in entry["spent"])
+    names = ", ".join(entry["purpose"]["names"])
+    return (
+        f"{who} was leased {entry['key']} for {count(entry['uses'], 'use')} until {entry['end']}, "
+        f"{entry['purpose']['profile'] or 'no profile'}{f' for {names}' if names else ''}; "
+        f"uses left: {spent} [{entry['lease']}]"
+    )
+
+
+def _signed(who: str, entry: Entry) -> str:
+    names = ", ".join(entry["names"])
+    return (
+        f"{who} signed certificate {entry['serial']}{f' for {names}' if names else ''}, "
+        f"valid until {entry['not_after']} [{entry['lease']} #{entry['number']}]"
+    )
+
+
+SENTENCES: Mapping[str, Callable[[str, Entry], str]] = {
+    "log.started": lambda _, e: f"the history begins; its key is {e['vkey']}",
+    "daemon.started": lambda _, e: f"the custodian started, version {e['version']}",
+    "daemon.stopped": lambda *_: "the custodian stopped",
+    "clock.stepped": lambda _, e: (
+        f"the clock went back to {e['back_to']}; time stands still until it caught up"
+    ),
+    "account.invited": lambda who, e: f"{who} invited {e['account']} as {e['role']}",
+    "account.enrolled": lambda _, e: f"{e['account']} enrolled as {e['role']}",
+    "account.disabled": lambda who, e: f"{who} disabled {e['account']}",
+    "login.failed": lambda _, e: f"{count(e['count'], 'login')} failed (account {e['account_sha256'][:12]}…)",
+    "signer.invited": lambda who, e: f"{who} invited the signer {e['signer']}",
+    "signer.enrolled": lambda _, e: f"the signer {e['signer']} enrolled with the identity {e['identity']}",
+    "signer.announced": lambda _, e: (
+        f"the signer {e['signer']} started anew; what was lent to it before is void"
+    ),
+    "key.sealed": lambda who, e: (
+        f"{who} put the key {e['key']} ({e['algorithm']}) into custody: {e['policy']}"
+    ),
+    "delegation.granted": _delegated,
+    "delegation.revoked": lambda who, e: f"{who} revoked {e['id']} with {count(e['left'], 'use')} left",
+    "lease.granted": _leased,
+    "lease.refused": lambda who, e: (
+        f"{who} was refused: {how_many_short(e['key'], e['needed'], e['any_of'])}"
+    ),
+    "lease.ended": lambda _, e: f"{e['lease']} ended: {e['reason']}; {count(e['returned'], 'use')} returned",
+    "signature.recorded": _signed,
+}
