@@ -1,4 +1,10 @@
+import hashlib
+import hmac
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from examples import private_key
 
 from custodian.encoding import encode_base64
@@ -108,3 +114,29 @@ def test_rfc_9180_appendix_a_1_derives_the_same_public_key():
         "x25519", bytes.fromhex("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8")
     )
     assert key.public.raw.hex() == "3948cfe0ad1ddb695d780e59077195da6c56506b027329794ab02bca80815c4d"
+
+
+def test_the_hybrid_suite_is_x_wing_opened_by_hand():
+    """KEM 0x647A of draft-connolly-cfrg-xwing-kem in the key schedule of RFC 9180, section 5.1."""
+    key = private_key("alice", "mlkem768-x25519")
+    sealed = key.public.seal(b"message", b"place")
+    lattice_text, curve_text, ciphertext = sealed[:1088], sealed[1088:1120], sealed[1120:]
+    expanded = hashlib.shake_256(key.raw).digest(96)
+    lattice = MLKEM768PrivateKey.from_seed_bytes(expanded[:64]).decapsulate(lattice_text)
+    curve = X25519PrivateKey.from_private_bytes(expanded[64:]).exchange(
+        X25519PublicKey.from_public_bytes(curve_text)
+    )
+    shared = hashlib.sha3_256(lattice + curve + curve_text + key.public.raw[1184:] + b"\\.//^\\").digest()
+
+    suite = b"HPKE\x64\x7a\x00\x01\x00\x02"
+
+    def extract(salt: bytes, label: bytes, ikm: bytes) -> bytes:
+        return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + ikm, "sha256")
+
+    def expand(label: bytes, size: int) -> bytes:
+        block = size.to_bytes(2, "big") + b"HPKE-v1" + suite + label + context + b"\x01"
+        return hmac.digest(secret, block, "sha256")[:size]
+
+    context = b"\x00" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", b"place")
+    secret = extract(shared, b"secret", b"")
+    assert AESGCM(expand(b"key", 32)).decrypt(expand(b"base_nonce", 12), ciphertext, b"") == b"message"
