@@ -63,8 +63,9 @@ def _purpose(certificate: x509.Certificate, profile: str) -> Purpose:
 def _wrap(tbs: bytes) -> bytes:
     """Return SEQ(tbs, the algorithm it names, no signature), a certificate by its form."""
     body = tbs + _algorithm(tbs) + NO_SIGNATURE
-    size = len(body).to_bytes(3, "big")
-    return b"\x30\x83" + size + body if len(body) > 0xFFFF else b"\x30\x82" + size[1:] + body
+    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
+    short = len(body) < 0x80
+    return b"\x30" + (size if short else bytes((0x80 | len(size),)) + size) + body
 
 
 def _algorithm(tbs: bytes) -> bytes:
