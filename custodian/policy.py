@@ -97,9 +97,9 @@ def parse_policy(text: str) -> Policy:
         raise FormatError("policy", f"is longer than {MAX_TEXT} characters")
     parsed = _Parser(_tokens(text)).whole()
     policy = parsed if isinstance(parsed, Policy) else Policy(1, (parsed,))
-    name, times = Counter(policy.owners()).most_common(1)[0]
-    if times > 1:
-        raise FormatError("policy", f"names {name} twice; each owner has one share")
+    for name, times in Counter(policy.owners()).items():
+        if times > 1:
+            raise FormatError("policy", f"names {name} twice; each owner has one share")
     if policy.still_needed(()) < 2:
         raise FormatError("policy", "lets one owner open the key alone; ask for at least two")
     # `&` and `|` say in few characters what an envelope, which holds str(policy), must read again.
