@@ -46,7 +46,7 @@ class ListenSection(_Section):
 
 
 class LeaseSection(_Section):
-    uses: Uses = 100
+    uses: Uses = 10
     most_uses: Uses = 10_000
     seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     idle: Seconds = 60

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class LeasePolicy:
     """How a signer borrows: `uses` at first, doubling to `most_uses` while they go fast."""
 
-    uses: int = 100
+    uses: int = 10
     most_uses: int = 10_000
     seconds: int = 300
     idle: float = 60.0  # seconds without a signature after which a lease is given back
@@ -101,7 +101,7 @@ class CustodyKey:
 
     async def sign(self, prepared: Prepared) -> bytes:
         """Return the signature; its record is durable here before."""
-        names = (prepared.common_name, *prepared.names) if prepared.common_name else prepared.names
+        names = tuple(dict.fromkeys(filter(None, (prepared.common_name, *prepared.names))))
         validity = int((prepared.not_after - prepared.not_before).total_seconds())
         purpose = Purpose(prepared.profile, names, validity, prepared.is_ca)
         for _ in range(TRIES):
