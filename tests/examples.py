@@ -109,3 +109,11 @@ def ask(**changes: object) -> Ask:
 
 def subsets(items: Sequence[T]) -> Iterable[tuple[T, ...]]:
     return chain.from_iterable(combinations(items, size) for size in range(len(items) + 1))
+
+
+def remade(envelope: Envelope, *edits: tuple[str, str]) -> bytes:
+    text = bytes(envelope).decode()
+    for old, new in edits:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text.encode()

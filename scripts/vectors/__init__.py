@@ -1,0 +1,1 @@
+"""What scripts/make-vectors writes, a module for each format."""
