@@ -16,6 +16,11 @@ from custodian.errors import Forbidden, FormatError
 from custodian.sealing import PublicKey
 
 PREFIX = "ed25519:"
+SIGN = 1 << 255  # the sign of x; the other bits are y
+PRIME = SIGN - 19
+ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+# y of the points of order 1, 2, 4 and 8 (RFC 8032, section 5.1), and y + p where that fits as well
+SMALL_ORDER = {1, PRIME - 1, 0, ORDER_8, PRIME - ORDER_8, PRIME, PRIME + 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,12 @@ def announce(key: Ed25519PrivateKey, signer: str, recipient: PublicKey) -> bytes
 
 
 def parse_identity(text: str, field: str) -> Identity:
+    """Parse the text form; a key for which anyone can sign is refused here. Raises FormatError."""
     raw = decode_base64(text.removeprefix(PREFIX), field)
     if not text.startswith(PREFIX) or len(raw) != 32:
         raise FormatError(field, f"is not an identity like {PREFIX}BASE64")
+    if int.from_bytes(raw, "little") & SIGN - 1 in SMALL_ORDER:
+        raise FormatError(field, "is a point of small order, for which anyone can sign")
     return Identity(raw)
 
 

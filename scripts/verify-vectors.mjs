@@ -279,10 +279,15 @@ function decrypt(key, nonce, sealed, aad) {
 
 const ALGORITHMS = "rsa-2048|rsa-3072|rsa-4096|ecdsa-p256|ecdsa-p384|ecdsa-p521|ed25519";
 
+const P = 2n ** 255n - 19n;
+const ORDER_8 = 0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n;
+const SMALL_ORDER = [0n, 1n, P - 1n, P, P + 1n, ORDER_8, P - ORDER_8];
+
 function identity(text) {
   need(text.startsWith("ed25519:"), "not an identity");
   const raw = base64(text.slice(8));
   need(raw.length === 32, "not the size of an identity");
+  need(!SMALL_ORDER.includes(BigInt(`0x${Buffer.from(raw).reverse().toString("hex")}`) % 2n ** 255n), "small order");
   return raw;
 }
 

@@ -1,9 +1,11 @@
+import contextlib
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from examples import private_key
 
 from custodian.errors import Forbidden, FormatError
-from custodian.identity import Identity, announce, parse_identity
+from custodian.identity import ORDER_8, PRIME, SIGN, SMALL_ORDER, Identity, announce, parse_identity
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 IDENTITY = Identity(KEY.public_key().public_bytes_raw())
@@ -49,6 +51,29 @@ def test_every_flipped_bit_and_truncation_of_an_announcement_is_refused():
 def test_an_identity_that_is_no_point_of_the_curve_announces_nothing():
     with pytest.raises(Forbidden):
         Identity(b"\x02" + bytes(31)).check_announcement("ca-1", RECIPIENT, bytes(64))
+
+
+def small_order(y: int) -> list[bytes]:
+    return [(y | sign).to_bytes(32, "little") for sign in (0, SIGN)]
+
+
+@pytest.mark.parametrize("y", sorted(SMALL_ORDER))
+def test_an_identity_for_which_anyone_can_sign_is_refused(y):
+    for raw in small_order(y):
+        with pytest.raises(FormatError, match="small order"):
+            parse_identity(str(Identity(raw)), "identity")
+
+
+@pytest.mark.parametrize("y", [0, 1, PRIME - 1, ORDER_8, PRIME - ORDER_8])
+def test_anyone_could_sign_for_such_an_identity(y):
+    """R = the neutral point, S = 0: good for one message in 8, whoever made it."""
+    forged, passed = b"\x01" + bytes(63), 0
+    for number in range(200):
+        for raw in small_order(y):
+            with contextlib.suppress(Forbidden):
+                Identity(raw).check_announcement(f"ca-{number}", RECIPIENT, forged)
+                passed += 1
+    assert passed
 
 
 def test_an_identity_is_its_text():

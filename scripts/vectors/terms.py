@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from custodian.encoding import canonical_json, encode_base64
-from custodian.identity import announce
+from custodian.identity import ORDER_8, SIGN, announce
 from custodian.terms import Constraints, Terms
 from vectors.common import (
     KEY_ID,
@@ -144,6 +144,14 @@ def recipient_vectors() -> Vectors:
         "announcement_other-prefix": (
             "malformed",
             {"identity": usual["identity"].replace("ed25519", "x25519")},
+        ),
+        "announcement_small-order-identity": (
+            "malformed",
+            {"identity": f"ed25519:{encode_base64(bytes([1]) + bytes(31))}"},
+        ),
+        "announcement_identity-of-order-8": (
+            "malformed",
+            {"identity": f"ed25519:{encode_base64((SIGN + ORDER_8).to_bytes(32, 'little'))}"},
         ),
         "announcement_small-order-recipient": ("malformed", {"recipient": SMALL_ORDER}),
     }
