@@ -38,8 +38,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_der_x509_certificate
 
-from custodian import hardening, secretheap
-from custodian.linux import prctl
+from custodian import hardening, landlock, secretheap
+from custodian.linux import prctl, syscall
 from custodian.scrubbing import scrub_registers, scrub_stack, stack_pointer
 from custodian.wiping import wipe
 
@@ -255,6 +255,20 @@ def main(descriptor: str, uid: str, kind: str, locked_memory: str = "") -> int:
 # -- the side of the test
 
 
+def _probe_secret_memory() -> None:
+    os.close(syscall("memfd_secret", 0))
+    least = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if 0 <= least < 8 * 2**20 and os.getuid() != 0:
+        raise OSError(f"RLIMIT_MEMLOCK is {least} bytes")
+
+
+PROBES: dict[str, Callable[[], object]] = {
+    "secret memory": _probe_secret_memory,
+    "landlock": landlock.version,
+    "seccomp": Path("/proc/sys/kernel/seccomp/actions_avail").read_bytes,
+}
+
+
 def _by_name(measures: list[dict[str, Any]]) -> dict[str, hardening.Measure]:
     return {measure["name"]: hardening.Measure(**measure) for measure in measures}
 
@@ -292,6 +306,17 @@ class Lab:
         self.pid: int = self.hello["pid"]
         self.measures = _by_name(self.hello["measures"])
         self.broker_measures = _by_name(self.hello["broker"])
+
+    def lacks(self, measure: str) -> str:
+        """Why this kernel cannot take a measure, empty if it can; then it must have been taken."""
+        try:
+            PROBES[measure]()
+        except OSError as error:
+            return f"{measure}: {error}"
+        for measures in (self.measures, self.broker_measures):
+            if measure in measures and not measures[measure].taken:
+                raise AssertionError(measures[measure])
+        return ""
 
     def do(self, command: str, **arguments: Any) -> Any:
         """Have a command done; its result, or the name of its error. EOFError if it ended."""

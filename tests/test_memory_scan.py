@@ -120,8 +120,8 @@ def test_public_parts_of_a_key_are_no_finds() -> None:
 def test_memory_that_cannot_be_read_is_counted() -> None:
     with Lab("secret") as lab:
         found = look(lab.pid, ())
-        if not lab.measures["secret memory"].taken:
-            pytest.skip(lab.measures["secret memory"].note)
+        if why := lab.lacks("secret memory"):
+            pytest.skip(why)
         assert found.unreadable == {"/secretmem (deleted)": pytest.approx(6 * 2**20, rel=0.5)}
         assert not look(lab.process.pid, ()).unreadable
 
@@ -140,8 +140,8 @@ def test_a_process_that_has_ended_is_no_process() -> None:
 @pytest.mark.parametrize(("kind", "uid"), [*((kind, os.getuid()) for kind in KEYS), ("P-256", USERS[-1])])
 def test_a_key_in_a_shut_in_keyholder_cannot_be_found(kind: str, uid: int) -> None:
     with Lab(uid=uid) as lab:
-        if not lab.measures["secret memory"].taken:
-            pytest.skip(lab.measures["secret memory"].note)
+        if why := lab.lacks("secret memory"):
+            pytest.skip(why)
         key, seed = KEYS[kind](), os.urandom(16)
         needles = key_needles(key) + secret_needles("seed", seed)
         needles += secret_needles("key-encryption key", derive(seed))
