@@ -7,7 +7,7 @@ nothing else in a CSR can change what the policy says.
 
 import re
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,6 +22,7 @@ from signer.errors import CfsslError, Number, refused_csr
 from signer.names import (
     DNS,
     EMAIL,
+    IP,
     URI,
     San,
     Subject,
@@ -46,6 +47,9 @@ _ACCEPTED_SIGNATURES = {
 }
 _EXTENSION_REQUEST = der.identifier("1.2.840.113549.1.9.14")
 SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
+_ALTERNATIVE_NAME = der.identifier(SUBJECT_ALTERNATIVE_NAME)
+_BASIC_CONSTRAINTS = der.identifier("2.5.29.19")
+_BOOLEAN = bytes((der.BOOLEAN,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,20 @@ def parse_csr(pem: str) -> Csr:
     if family is None:
         raise refused_csr("the key must be RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519")
     _check_signature(request)
-    return Csr(
-        subject=_subject(request),
-        sans=_sans(request),
-        public_key=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        family=family,
-        wants_ca=_wants_ca(request),
-    )
+    _, _, after_version = der.split(der.split(request.tbs_certrequest_bytes)[1])
+    name, _, after_name = der.split(after_version)
+    _, _, after_key = der.split(after_name)
+    try:
+        extensions = _extensions(der.split(after_key)[1])
+        return Csr(
+            subject=subject_of(name),
+            sans=_sans(extensions.get(_ALTERNATIVE_NAME)),
+            public_key=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            family=family,
+            wants_ca=_wants_ca(extensions.get(_BASIC_CONSTRAINTS)),
+        )
+    except ValueError:
+        raise _unreadable("has a subject or an extension that cannot be read") from None
 
 
 def _pem_body(pem: str) -> bytes:
@@ -128,50 +139,47 @@ def _check_signature(request: x509.CertificateSigningRequest) -> None:
         raise refused_csr("the CSR is not signed by the key it holds")
 
 
-def _subject(request: x509.CertificateSigningRequest) -> Subject:
-    _, _, after_version = der.split(der.split(request.tbs_certrequest_bytes)[1])
-    try:
-        return subject_of(der.split(after_version)[0])
-    except ValueError:
-        raise _unreadable("has a subject that cannot be read") from None
+def _extensions(attributes: bytes) -> dict[bytes, bytes]:
+    """Return the values of the extensions that are asked for, by their encoded identifiers."""
+    found: dict[bytes, bytes] = {}
+    for attribute in der.each(der.SEQUENCE, attributes):
+        kind, _, values = der.split(attribute)
+        if kind != _EXTENSION_REQUEST:
+            continue
+        extensions = der.only(der.SEQUENCE, der.only(der.SET, values))
+        for extension in der.each(der.SEQUENCE, extensions):
+            identifier, _, rest = der.split(extension)
+            if rest.startswith(_BOOLEAN):  # whether it is critical
+                rest = der.split(rest)[2]
+            if identifier[0] != der.IDENTIFIER or identifier in found:
+                raise ValueError("an extension is repeated or has no identifier")
+            found[identifier] = der.only(der.OCTET_STRING, rest)
+    return found
 
 
-def _extension(
-    request: x509.CertificateSigningRequest, kind: type[x509.ExtensionType]
-) -> x509.ExtensionType | None:
-    try:
-        return request.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise _unreadable("has an extension that cannot be read") from None
+def _wants_ca(constraints: bytes | None) -> bool:
+    if constraints is None:
+        return False
+    content = der.only(der.SEQUENCE, constraints)
+    return any(tag == der.BOOLEAN and value != b"\x00" for tag, value in der.elements(content))
 
 
-def _wants_ca(request: x509.CertificateSigningRequest) -> bool:
-    constraints = _extension(request, x509.BasicConstraints)
-    return isinstance(constraints, x509.BasicConstraints) and constraints.ca
-
-
-def _sans(request: x509.CertificateSigningRequest) -> tuple[San, ...]:
+def _sans(names: bytes | None) -> tuple[San, ...]:
     """Return the names of the four kinds a certificate from here can hold; drop the others."""
-    names = _extension(request, x509.SubjectAlternativeName)
-    if not isinstance(names, x509.SubjectAlternativeName):
+    if names is None:
         return ()
-    sans = [_san(name, f"SAN {i + 1}") for i, name in enumerate(names)]
+    content = der.only(der.SEQUENCE, names)
+    sans = [_san(tag, value, f"SAN {i}") for i, (tag, value) in enumerate(der.elements(content), 1)]
     return tuple(san for san in sans if san)
 
 
-def _san(name: x509.GeneralName, field: str) -> San | None:
-    if isinstance(name, x509.DNSName):
-        return parse_san(DNS, name.value, field)
-    if isinstance(name, x509.IPAddress):
-        if not isinstance(name.value, IPv4Address | IPv6Address):
-            raise refused_csr(f"{field}: is a network, not an IP address")
-        return address(name.value)
-    if isinstance(name, x509.RFC822Name):
-        return parse_san(EMAIL, name.value, field)
-    if isinstance(name, x509.UniformResourceIdentifier):
-        return parse_san(URI, name.value, field)
+def _san(tag: int, value: bytes, field: str) -> San | None:
+    if tag == IP:
+        if len(value) not in (4, 16):
+            raise refused_csr(f"{field}: is not an IP address")
+        return address(ip_address(value))
+    if tag in (DNS, EMAIL, URI):
+        return parse_san(tag, value.decode("ascii"), field)
     return None
 
 

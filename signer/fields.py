@@ -66,7 +66,10 @@ class Fields:
         return self._values.get(name.lower())
 
     def text(self, name: str) -> str:
-        return _text(self._values.get(name.lower(), ""), self.at(name))
+        value = self._values.get(name.lower(), "")
+        if isinstance(value, str) and value.isascii():
+            return value
+        return _text(value, self.at(name))
 
     def texts(self, name: str) -> tuple[str, ...] | None:
         """Return a list of strings, or None when it is absent: CFSSL tells the two apart."""

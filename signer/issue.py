@@ -38,7 +38,8 @@ from signer.usages import extended_key_usage, key_usage
 
 SERIAL_BYTES = 20
 _VERSION_3 = der.tlv(0xA0, der.integer(2))
-_SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
+# All but the last 20 bytes of a subject key identifier are the same in every certificate.
+_KEY_IDENTIFIER = der.extension("2.5.29.14", der.octet_string(bytes(20)))[:-20]
 _HALF_MINUTE = timedelta(seconds=30)
 
 
@@ -195,7 +196,8 @@ def _tbs(
     key_id = hashlib.sha1(_key_bits(csr.public_key), usedforsecurity=False).digest()
     extensions = der.sequence(
         template.purposes[csr.family],
-        der.extension(_SUBJECT_KEY_IDENTIFIER, der.octet_string(key_id)),
+        _KEY_IDENTIFIER,
+        key_id,
         template.authority,
         _alternative_names(sans, critical=not csr.subject),
         template.tail,

@@ -131,12 +131,13 @@ def subject_of(name: bytes) -> Subject:
     Raises ValueError for text that is not in the encoding it claims.
     """
     values: dict[bytes, tuple[str, ...]] = {}
-    for rdn in der.contents(der.split(name)[1]):
-        for attribute in der.contents(rdn):
+    for rdn in der.each(der.SET, der.only(der.SEQUENCE, name)):
+        for attribute in der.each(der.SEQUENCE, rdn):
             identifier, _, value = der.split(attribute)
-            if value[0] not in _CODECS:
+            [(tag, content)] = der.elements(value)
+            if tag not in _CODECS:
                 raise _bad_attribute(identifier, "is not text in UTF-8 or ASCII")
-            if text := der.split(value)[1].decode(_CODECS[value[0]]):
+            if text := content.decode(_CODECS[tag]):
                 values[identifier] = (*values.get(identifier, ()), text)
     return ordered(values)
 

@@ -720,6 +720,59 @@ def test_a_mangled_request_is_refused_or_the_same(position, junk):
         assert parse_csr(GOOD[:position] + junk + GOOD[position + len(junk) :]) == parse_csr(GOOD)
 
 
+EVERY_WISH = make_csr_pem(
+    key_of("P-256"), [("CN", "a"), ("O", "å")], SANS, x509.BasicConstraints(False, None)
+)
+
+
+def signed_again(info: bytes) -> bytes:
+    """Return a CSR with a good signature over whatever `info` is."""
+    key = key_of("P-256")
+    algorithm = signature_algorithm(key.public_key()).encoded
+    return der.sequence(info, algorithm, der.bit_string(sign(key, info)))
+
+
+def by_cryptography(data: bytes) -> tuple[list[str], list[str], bool]:
+    """Return subject values, alternative names and the wish to be a CA, read by another parser."""
+    request = x509.load_der_x509_csr(data)
+    extensions = {extension.oid: extension.value for extension in request.extensions}
+    sans = extensions.get(x509.SubjectAlternativeName.oid, [])
+    constraints = extensions.get(x509.BasicConstraints.oid)
+    return (
+        sorted(str(attribute.value) for attribute in request.subject),
+        sorted(str(name.value) for name in sans),
+        bool(constraints and constraints.ca),
+    )
+
+
+@settings(deadline=None, max_examples=500)
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+def test_a_signed_request_with_junk_inside_is_refused_or_read_as_others_read_it(data):
+    info = bytearray(x509.load_pem_x509_csr(EVERY_WISH.encode()).tbs_certrequest_bytes)
+    for _ in range(data.draw(st.integers(1, 2))):
+        info[data.draw(st.integers(0, len(info) - 1))] = data.draw(st.integers(0, 255))
+    request = signed_again(bytes(info))
+    try:
+        csr = parse_csr(pem_of("CERTIFICATE REQUEST", request))
+        subject, sans, wants_ca = by_cryptography(request)
+    except CfsslError:
+        return
+    except (ValueError, x509.UnsupportedGeneralNameType):
+        return  # the other parser also judges what is not read here
+    assert sorted(value for values in csr.subject.values() for value in values) == subject
+    assert sorted(san.text for san in csr.sans) == sans
+    assert csr.wants_ca == wants_ca
+
+
+@given(data=st.binary(max_size=40) | st.binary(max_size=6).map(lambda tail: b"\x30" + tail))
+def test_a_der_reader_returns_what_it_was_given_or_refuses(data):
+    with contextlib.suppress(ValueError):
+        whole, content, rest = der.split(data)
+        assert whole + rest == data
+        assert der.tlv(data[0], content) == whole
+
+
 # Keys that are made here.
 
 
