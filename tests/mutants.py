@@ -298,4 +298,5 @@ MUTANTS = [
         "key.verify(signature, _announcement(signer, recipient))",
         "bool(key)",
     ),
+    Mutant("identity", "anyone can sign for an identity", "& SIGN - 1 in SMALL_ORDER", "in SMALL_ORDER"),
 ]
