@@ -37,8 +37,8 @@ BOLD, DIM, GREEN, RED, PLAIN = (
 class Demo:
     """One custodian and one signer, with everything they keep in `directory`."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, algorithm: str = "ecdsa-p256") -> None:
+        self.directory, self.algorithm = directory, algorithm
         self.custodian_dir, self.signer_dir = directory / "custodian", directory / "signer"
         self.passwords = {name: secrets.token_urlsafe(15) for name in (*OWNERS, ADMIN, AUDITOR)}
         self.auth_key = secrets.token_hex(32)
@@ -109,6 +109,8 @@ class Demo:
             "Custodian",
             "--policy",
             f"2 of ({', '.join(OWNERS)})",
+            "--algorithm",
+            self.algorithm,
             "--profiles",
             self.cfssl_policy(),
         )
@@ -125,9 +127,9 @@ class Demo:
             raise SystemExit("the signer issued a certificate without a quorum")
         self.done(f"{RED}refused{PLAIN}: {answer['errors'][0]['message']}")
 
-    def delegate(self, owner: str) -> str:
+    def delegate(self, owner: str, uses: int = 100) -> str:
         granted = json.loads(
-            self.owner(owner, "delegate", KEY, "--signer", SIGNER, "--uses", "100", "--for", "1h", "--json")
+            self.owner(owner, "delegate", KEY, "--signer", SIGNER, "--uses", str(uses), "--for", "1h", "--json")
         )
         self.done(f"{owner} lends {granted['uses']} uses until {granted['end']}")
         return str(granted["id"])

@@ -64,11 +64,11 @@ async def serve(directory: Path, config: Config, ready: Callable[[str], None]) -
     for measure in (no_core_dump, not_dumpable):
         measure()
     token = (directory / TOKEN).read_text().strip()
-    async with (
-        contextlib.AsyncExitStack() as stack,
-        CustodianClient(config.custodian.url, directory / CUSTODIAN_CA, token) as client,
-    ):
-        journal = Journal(directory / JOURNAL, record_sender(client))
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            CustodianClient(config.custodian.url, directory / CUSTODIAN_CA, token)
+        )
+        journal = Journal(directory / JOURNAL, record_sender(client), sync=config.lease.sync_records)
         stack.callback(journal.close)
         key = await _custody(stack, directory, config, client, journal)
         authority = make_authority(

@@ -52,6 +52,7 @@ class LeaseSection(_Section):
     idle: Seconds = 60
     grace: Seconds = 5
     secret_memory: bool = True
+    sync_records: bool = True
 
     def policy(self) -> LeasePolicy:
         return LeasePolicy(

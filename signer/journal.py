@@ -3,6 +3,9 @@
 One line of JSON a record, appended and synced by a thread; records that arrive meanwhile share the
 next sync. The file holds what the custodian has not acknowledged; sending a record twice is harmless,
 since the custodian keeps one for each lease and number.
+
+With `sync` off a record is written but not synced: it survives the end of this process, not of the
+machine. Syncing costs what the disk takes, which a single client waits for.
 """
 
 import asyncio
@@ -10,26 +13,31 @@ import json
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 Record = dict[str, Any]
 Send = Callable[[list[Record]], Awaitable[None]]
 BATCH = 100  # records in one call to the custodian; stays below its limit for bodies
+Batch = list[tuple[Record, asyncio.Future[None]]]
 MAX_FILE = 8_388_608  # bytes; beyond, the file is written anew with what is still owed
 
 
 class Journal:
-    def __init__(self, path: Path, send: Send) -> None:
-        self._path, self._send_records = path, send
+    def __init__(self, path: Path, send: Send, *, sync: bool = True) -> None:
+        self._path, self._send_records, self._sync = path, send, sync
         self._owed = deque(_read(path))
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         self._size = os.fstat(self._file).st_size
-        self._thread = ThreadPoolExecutor(1, "journal")
-        self._pending: list[tuple[Record, asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._pending: Batch = []
+        self._writing = False
         self._sending = asyncio.Lock()
+        self._batches: SimpleQueue[Batch | None] = SimpleQueue()
+        self._thread = Thread(target=self._write_batches, name="journal", daemon=True)
+        self._thread.start()
 
     @property
     def owed(self) -> int:
@@ -37,15 +45,17 @@ class Journal:
         return len(self._owed) + len(self._pending)
 
     def close(self) -> None:
-        self._thread.shutdown()
+        self._batches.put(None)
+        self._thread.join()
         os.close(self._file)
 
     def write(self, record: Record) -> asyncio.Future[None]:
         """Append a record; the future is done when it is durable, or raises OSError."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future = self._loop.create_future()
         self._pending.append((record, future))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_pending())
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._start_batch)
         return future
 
     async def flush(self) -> None:
@@ -58,32 +68,43 @@ class Journal:
                 for _ in batch:
                     self._owed.popleft()
                 left -= len(batch)
-            if self._writing is None and (not self._owed or self._size > MAX_FILE):
+            if not self._writing and (not self._owed or self._size > MAX_FILE):
                 self._rewrite()
 
-    async def _write_pending(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._pending:
-            batch, self._pending = self._pending, []
-            data = b"".join(json.dumps(record).encode() + b"\n" for record, _ in batch)
-            try:
-                await loop.run_in_executor(self._thread, self._append, data)
-            except OSError as error:
-                for _, future in batch:
-                    future.set_exception(error)
-                continue
-            self._owed.extend(record for record, _ in batch)
-            for _, future in batch:
-                if not future.done():
-                    future.set_result(None)
-        self._writing = None
+    def _start_batch(self) -> None:
+        """Hand on what has come; what comes meanwhile is the next batch."""
+        batch, self._pending = self._pending, []
+        if self._sync:
+            self._batches.put(batch)
+        else:
+            self._finish_batch(batch, self._append(batch))
 
-    def _append(self, data: bytes) -> None:
+    def _write_batches(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._loop.call_soon_threadsafe(self._finish_batch, batch, self._append(batch))
+
+    def _finish_batch(self, batch: Batch, error: OSError | None) -> None:
+        if error is None:
+            self._owed.extend(record for record, _ in batch)
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error) if error else future.set_result(None)
+        self._writing = bool(self._pending)
+        if self._pending:
+            self._start_batch()
+
+    def _append(self, batch: Batch) -> OSError | None:
+        data = b"".join(json.dumps(record).encode() + b"\n" for record, _ in batch)
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        os.fdatasync(self._file)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+            if self._sync:
+                os.fdatasync(self._file)
+        except OSError as error:
+            return error
         self._size += len(data)
+        return None
 
     def _rewrite(self) -> None:
         """Drop from the file what was acknowledged. No record is being written meanwhile."""
