@@ -146,12 +146,12 @@ def hold(control: socket.socket, channels: Sequence[socket.socket], recipient: P
         return 0  # a spare that was never needed
     try:
         lease = parse_lease(json.loads(message))
+        ends_in = max(lease.end - time.time(), 0.001)
+        timer = end_at(time.clock_gettime(time.CLOCK_BOOTTIME) + ends_in)
         holder = open_lease(lease, recipient)
     except CustodianError as error:
         control.send(json.dumps({"error": error.detail, "members": error.members}).encode())
         return 1
-    ends_in = lease.end - time.time()
-    timer = end_at(time.clock_gettime(time.CLOCK_BOOTTIME) + max(ends_in, 0.001))
     control.send(json.dumps({"opened": lease.id, "timer": [timer.name, timer.taken, timer.note]}).encode())
     return _serve(control, channels, holder)
 
