@@ -148,6 +148,8 @@ def disable(tx: Transaction, name: str, by: Actor) -> list[Ended]:
         raise NotFound(f"there is no account {name}")
     if account.name == by.name:
         raise Conflict("you cannot disable the account you are using")
+    if account.disabled:
+        return []
     tx.write("UPDATE account SET disabled = 1 WHERE name = ?", name)
     tx.append(AccountDisabled(account=name), by)
     return revoke_all(tx, name, by)

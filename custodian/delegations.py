@@ -148,6 +148,17 @@ def list_delegations(tx: Transaction, *, owner: str = "", key_id: str = "") -> l
     return [parse_lent(row) for row in rows]
 
 
+def unended_delegations(tx: Transaction, key_id: str) -> list[Lent]:
+    """Return what owners who are not shut out lent of a key and has not ended, newest first."""
+    rows = tx.rows(
+        "SELECT d.* FROM delegation d JOIN account a ON a.name = d.owner AND a.disabled = 0"
+        " WHERE d.key_id = ? AND d.ends > ? ORDER BY d.rowid DESC",
+        key_id,
+        tx.seconds,
+    )
+    return [parse_lent(row) for row in rows]
+
+
 def find_delegation(tx: Transaction, delegation: str) -> Lent:
     row = tx.row("SELECT * FROM delegation WHERE id = ?", delegation)
     if not row:

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from custodian.delegations import Lent, parse_lent
+from custodian.delegations import Lent, parse_lent, unended_delegations
 from custodian.encoding import canonical_json, format_instant
 from custodian.ending import end_lease
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
@@ -97,13 +97,7 @@ def lease(tx: Transaction, signer: str, request: LeaseRequest) -> str | Missing:
         uses=request.uses,
         until=(tx.now + min(request.duration, MAX_LEASE)).replace(microsecond=0),
     )
-    candidates = tx.rows(
-        "SELECT d.* FROM delegation d JOIN account a ON a.name = d.owner AND a.disabled = 0"
-        " WHERE d.key_id = ? AND d.ends > ?",
-        key.id,
-        tx.seconds,
-    )
-    delegations = [parse_lent(row).delegation for row in candidates]
+    delegations = [lent.delegation for lent in unended_delegations(tx, key.id)]
     verdict = judge(key.envelope.facts.policy, delegations, ask, tx.now)
     if isinstance(verdict, Missing):
         _refuse(tx, signer, key, verdict)

@@ -1,7 +1,7 @@
 """How far each key is from opening: who has lent, who could still, and what ends first."""
 
 from custodian.accounts import list_signers
-from custodian.delegations import Lent, list_delegations
+from custodian.delegations import Lent, unended_delegations
 from custodian.encoding import format_instant
 from custodian.keys import Key, list_keys
 from custodian.leases import live_leases
@@ -23,7 +23,7 @@ def outlook(tx: Transaction) -> list[Outlook]:
 def _outlook(tx: Transaction, key: Key, signer: str, recipient: PublicKey | None) -> Outlook:
     policy = key.envelope.facts.policy
     live: dict[str, Lent] = {}
-    for lent in reversed(list_delegations(tx, key_id=key.id)):
+    for lent in unended_delegations(tx, key.id):
         terms = lent.delegation.terms
         current = terms.signer == signer and recipient in terms.recipients
         if current and lent.state(tx.now) == "live" and _lasts(lent) > _lasts(live.get(terms.owner)):

@@ -1,0 +1,38 @@
+"""Fixtures that several test files share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bench import Bench, FakeClock, make_bench
+from running import World, make_world
+
+
+@pytest.fixture(scope="module")
+def running_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A running custodian with everybody enrolled, for the tests of one file."""
+    directory: Path = tmp_path_factory.mktemp("custodian") / "state"
+    world = make_world(directory)
+    yield world
+    if world.daemon.process is not None:
+        world.daemon.stop()
+
+
+@pytest.fixture
+def world(running_world: World) -> World:
+    """The running custodian, with nothing lent."""
+    running_world.revoke_all()
+    return running_world
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clock: FakeClock) -> Iterator[Bench]:
+    """A store with everybody enrolled and a key, in this process, under a clock that stands still."""
+    made = make_bench(tmp_path / "custodian.db", clock)
+    yield made
+    made.store.close()

@@ -1,0 +1,398 @@
+"""The database: whole changes, a history that only grows, a clock that never goes back, no lost answers."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import KEY, Bench, FakeClock, make_bench, open_store
+from examples import NOW
+from running import World, make_world
+
+from custodian.checkpoint import Checkpoint, follows, open_checkpoint, open_receipt
+from custodian.errors import CustodianError, Unavailable
+from custodian.events import AccountDisabled, DaemonStarted
+from custodian.store import Store, create_database
+
+LOG = KEY.verify_key
+DAEMON_KILLS = int(os.environ.get("DAEMON_KILLS", "3"))  # each takes a second, for the new start
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
+    create_database(tmp_path / "custodian.db")
+    opened = open_store(tmp_path / "custodian.db", clock)
+    yield opened
+    opened.close()
+
+
+def append(store: Store, name: str = "one") -> int:
+    with store.transaction() as tx:
+        return tx.append(AccountDisabled(account=name))
+
+
+def entry(store: Store, index: int) -> bytes:
+    with store.reading() as tx:
+        return bytes(tx.rows("SELECT body FROM entry WHERE seq = ?", index)[0]["body"])
+
+
+def size(store: Store) -> int:
+    with store.reading() as tx:
+        return tx.first
+
+
+# -- whole or not at all
+
+
+def test_a_change_that_fails_leaves_neither_rows_nor_entries(store: Store) -> None:
+    append(store)
+    before = store.checkpoint()
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.write("INSERT INTO meta VALUES ('half', 'done')")
+        tx.append(DaemonStarted(version="1"))
+        _ = 1 / 0
+    assert (size(store), store.checkpoint()) == (1, before)
+    with store.reading() as tx:
+        assert tx.row("SELECT 1 FROM meta WHERE name = 'half'") is None
+
+
+def test_the_next_change_after_a_failed_one_takes_the_same_place(store: Store) -> None:
+    append(store)
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.append(DaemonStarted(version="1"))
+        _ = 1 / 0
+    assert append(store) == 1
+    assert open_receipt(store.receipt(1), entry=entry(store, 1), log=LOG).index == 1
+
+
+def test_nothing_can_be_written_while_reading(store: Store) -> None:
+    with store.reading() as tx:
+        tx.write("INSERT INTO meta VALUES ('x', 'y')")
+    with store.reading() as tx:
+        assert tx.row("SELECT 1 FROM meta WHERE name = 'x'") is None
+
+
+def test_it_is_durable_by_setting(store: Store) -> None:
+    with store.reading() as tx:
+        assert tx.row("PRAGMA synchronous") == {"synchronous": 2}
+        assert tx.row("PRAGMA journal_mode") == {"journal_mode": "wal"}
+        assert tx.row("PRAGMA foreign_keys") == {"foreign_keys": 1}
+
+
+def test_a_database_is_never_made_over_another(tmp_path: Path) -> None:
+    create_database(tmp_path / "custodian.db")
+    before = (tmp_path / "custodian.db").read_bytes()
+    with pytest.raises(FileExistsError):
+        create_database(tmp_path / "custodian.db")
+    assert (tmp_path / "custodian.db").read_bytes() == before
+
+
+def test_only_its_owner_reads_the_database(store: Store, tmp_path: Path) -> None:
+    append(store)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("custodian.db*")}
+    assert set(modes.values()) == {0o600}, modes
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entry SET body = x'00' WHERE seq = 0",
+        "DELETE FROM entry",
+        "UPDATE hash SET hash = x'00'",
+        "DELETE FROM hash WHERE idx = 0",
+    ],
+)
+def test_the_history_cannot_be_changed_even_by_a_statement(store: Store, statement: str) -> None:
+    append(store)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"), store.transaction() as tx:
+        tx.write(statement)
+
+
+# -- the history
+
+
+def test_every_entry_is_proven_by_its_receipt_also_beyond_a_tile(store: Store) -> None:
+    for n in range(300):
+        append(store, f"n{n}")
+    for index in (0, 1, 127, 254, 255, 256, 257, 298, 299):
+        receipt = open_receipt(store.receipt(index), entry=entry(store, index), log=LOG)
+        assert (receipt.index, receipt.checkpoint.head.size) == (index, 300)
+
+
+def test_every_checkpoint_is_consistent_with_every_earlier_one(store: Store) -> None:
+    seen: list[Checkpoint] = []
+    for n in range(20):
+        append(store, f"n{n}")
+        now = open_checkpoint(store.checkpoint(), LOG)
+        for old in seen:
+            follows(old, now, store.consistency(old.head.size))
+        seen.append(now)
+
+
+def test_several_entries_of_one_change_get_one_checkpoint(store: Store) -> None:
+    with store.transaction() as tx:
+        assert [tx.append(AccountDisabled(account=name)) for name in "abc"] == [0, 1, 2]
+    with store.reading() as tx:
+        assert [row["size"] for row in tx.rows("SELECT size FROM checkpoint")] == [3]
+
+
+def test_a_store_opened_again_goes_on_where_it_was(store: Store, tmp_path: Path, clock: FakeClock) -> None:
+    for n in range(261):
+        append(store, f"n{n}")
+    old = open_checkpoint(store.checkpoint(), LOG)
+    store.close()
+    again = open_store(tmp_path / "custodian.db", clock)
+    assert append(again) == 261
+    follows(old, open_checkpoint(again.checkpoint(), LOG), again.consistency(old.head.size))
+    again.close()
+
+
+def test_the_log_ahead_of_the_database_stays_small(store: Store, tmp_path: Path) -> None:
+    for n in range(650):
+        append(store, f"n{n}")
+    assert (tmp_path / "custodian.db-wal").stat().st_size < 8 * 2**20
+
+
+# -- the clock
+
+
+def test_time_never_goes_back(store: Store, clock: FakeClock) -> None:
+    append(store)
+    clock.advance(hours=-3)
+    with store.transaction() as tx:
+        assert tx.now == NOW
+    with store.reading() as tx:
+        assert tx.now == NOW
+    clock.advance(hours=3, seconds=1)
+    with store.reading() as tx:
+        assert tx.now == NOW + timedelta(seconds=1)
+
+
+def test_time_does_not_go_back_over_a_restart(store: Store, tmp_path: Path, clock: FakeClock) -> None:
+    append(store)
+    store.close()
+    clock.advance(days=-1)
+    again = open_store(tmp_path / "custodian.db", clock)
+    with again.reading() as tx:
+        assert tx.now == NOW
+    again.close()
+
+
+def test_a_clock_that_went_back_is_told_once_for_each_time_it_did(store: Store, clock: FakeClock) -> None:
+    append(store)
+    clock.advance(hours=-1)
+    for _ in range(3):
+        append(store)
+    clock.advance(hours=2)
+    append(store)
+    clock.advance(minutes=-5)
+    append(store)
+    told = [n for n in range(size(store)) if b'"clock.stepped"' in entry(store, n)]
+    assert told == [1, 6]
+    assert b'"back_to":"2026-11-23T11:00:00Z"' in entry(store, 1)
+
+
+def test_a_step_of_less_than_a_second_is_no_news(store: Store, clock: FakeClock) -> None:
+    append(store)
+    clock.advance(milliseconds=-900)
+    append(store)
+    assert size(store) == 2
+
+
+# -- one writer
+
+
+def test_a_second_daemon_on_the_same_database_is_refused(
+    store: Store, tmp_path: Path, clock: FakeClock
+) -> None:
+    append(store)
+    with pytest.raises(Unavailable, match="one daemon per database"):
+        open_store(tmp_path / "custodian.db", clock)
+    assert append(store) == 1
+
+
+def test_the_database_is_free_again_after_a_close(store: Store, tmp_path: Path, clock: FakeClock) -> None:
+    store.close()
+    open_store(tmp_path / "custodian.db", clock).close()
+
+
+def test_another_writer_is_waited_for(store: Store, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "custodian.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.2, lambda: other.execute("ROLLBACK")).start()
+    assert append(store) == 0
+    other.close()
+
+
+# -- what is answered is on disk
+
+FAILING_COMMIT = """
+import os, resource, sys
+from pathlib import Path
+from bench import open_store, FakeClock
+from custodian.events import AccountDisabled
+store = open_store(Path(sys.argv[1]), FakeClock())
+with store.transaction() as tx:
+    tx.append(AccountDisabled(account="kept"))
+print("kept", flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+with store.transaction() as tx:
+    for _ in range(20):
+        tx.append(AccountDisabled(account="x" * 1000))
+print("answered", flush=True)
+"""
+
+
+def test_a_commit_that_fails_ends_the_process_before_any_answer(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "custodian.db"
+    create_database(path)
+    child = subprocess.run(
+        [sys.executable, "-c", FAILING_COMMIT, path, str(40_000)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(["tests", "."])},
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (child.returncode, child.stdout) == (70, "kept\n"), child.stderr
+    store = open_store(path, clock)
+    assert size(store) == 1
+    assert open_receipt(store.receipt(0), entry=entry(store, 0), log=LOG).index == 0
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def crashing(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("crashing") / "state")
+
+
+def test_every_lease_that_was_acknowledged_survives_a_kill(crashing: World) -> None:
+    """SIGKILL of the daemon in the middle of a load of leases, as often as DAEMON_KILLS says."""
+    world, acknowledged = crashing, dict[str, str]()
+    delegations = world.lend("alice", "bob", uses=100_000, duration="2h")
+    for kill in range(DAEMON_KILLS):
+        _load(world, acknowledged, kill_after=random.Random(kill).uniform(0.05, 0.3))
+        world.daemon.start()
+    assert acknowledged
+    history = world.history()
+    granted = check_spending(history, delegations, 100_000, world.left(*delegations))
+    assert set(acknowledged.values()) <= granted
+    for request, lease in list(acknowledged.items())[-5:]:
+        assert world.signer.ask(request).ok()["id"] == lease
+    assert world.daemon.stop() == 0
+
+
+def check_spending(
+    history: list[dict[str, Any]], delegations: list[str], uses: int, left: list[int]
+) -> set[str]:
+    """Replay the history: every count follows from the one before, and the last is what is left."""
+    granted = [each for each in history if each["type"] == "lease.granted"]
+    for delegation, at_the_end in zip(delegations, left, strict=True):
+        count = uses
+        for each in granted:
+            spent = next(one for one in each["spent"] if one["delegation"] == delegation)
+            assert (spent["before"], spent["after"]) == (count, count - each["uses"])
+            count = spent["after"]
+        assert count == at_the_end
+    return {each["lease"] for each in granted}
+
+
+def test_every_lease_that_was_committed_survives_a_kill_at_any_moment(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """Twenty rounds in which only the store and the lease run, so that most kills hit a commit."""
+    path, acknowledged = tmp_path / "custodian.db", set[str]()
+    bench = make_bench(path, clock)
+    delegations = [bench.lend(owner, uses=1_000_000) for owner in ("alice", "bob")]
+    for kill in range(20):
+        bench.store.close()
+        acknowledged |= _leases_until_killed(bench, kill, random.Random(kill).uniform(0.01, 0.1))
+        bench.store = open_store(path, clock)
+    left = [bench.left(each) for each in delegations]
+    granted = check_spending(bench.entries(), delegations, 1_000_000, left)
+    assert len(acknowledged) > 20
+    assert acknowledged <= granted
+    for old in range(1, bench.size, 97):
+        bench.store.consistency(old)
+    last = bench.size - 1
+    assert open_receipt(bench.store.receipt(last), entry=entry(bench.store, last), log=LOG).index == last
+    bench.store.close()
+
+
+def _leases_until_killed(bench: Bench, kill: int, seconds: float) -> set[str]:
+    """Fork a process that takes leases and says so in a pipe; kill it; return those it said."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        bench.store = open_store(bench.path, bench.clock)
+        for n in range(100_000):
+            os.write(writing, f"{bench.lease(f'request-{kill}-{n}')}\n".encode())
+        os._exit(0)
+    os.close(writing)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        return {line.strip() for line in said if line.endswith("\n")}
+
+
+def _load(world: World, acknowledged: dict[str, str], kill_after: float) -> None:
+    def ask() -> None:
+        for n in range(10_000):
+            request = f"{threading.get_ident()}-{len(acknowledged)}-{n}"
+            try:
+                answer = world.signer.ask(request)
+            except OSError:
+                return
+            acknowledged[request] = answer.ok()["id"]
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    threads[0].join(kill_after)
+    world.daemon.stop(signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+
+
+def test_a_daemon_whose_disk_is_full_answers_nothing_it_did_not_keep(crashing: World) -> None:
+    import resource
+
+    world = crashing
+    world.daemon.start()
+    world.lend("alice", "bob", uses=1000, duration="2h")
+    wal = world.daemon.directory / "custodian.db-wal"
+    resource.prlimit(world.daemon.pid, resource.RLIMIT_FSIZE, (wal.stat().st_size + 30_000, -1))
+    acknowledged: list[str] = []
+    with pytest.raises((OSError, AssertionError)):
+        while len(acknowledged) < 1000:
+            acknowledged.append(world.signer.ask().ok()["id"])
+    assert world.daemon.process is not None
+    assert world.daemon.process.wait(10) == 70
+    world.daemon.process.stdout.close()  # type: ignore[union-attr]
+    assert "a commit failed: the state is unknown, stopping" in world.daemon.log.read_text()
+    world.daemon.start()
+    assert set(acknowledged) <= {each.get("lease") for each in world.history()}
+    world.daemon.stop()
+
+
+def test_an_error_names_no_class_of_python(tmp_path: Path, clock: FakeClock) -> None:
+    create_database(tmp_path / "custodian.db")
+    store = open_store(tmp_path / "custodian.db", clock)
+    with pytest.raises(CustodianError) as refused:
+        open_store(tmp_path / "custodian.db", clock)
+    assert "Error" not in refused.value.detail
+    store.close()
+
+
+def test_a_bench_has_what_it_says(bench: Bench) -> None:
+    assert bench.events()[-1] == "key.sealed"
