@@ -4,8 +4,9 @@ Names come from strangers, so each is parsed into the one form it may have. CFSS
 `10.0.0.0/8` and 300 letters into certificates as DNS names; here they are refused.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -73,30 +74,27 @@ class San:
 
 def parse_host(text: str, field: str) -> San:
     """Tell an address, an e-mail address, a URI and a DNS name apart, in CFSSL's order."""
-    try:
-        return address(ip_address(text))
-    except ValueError:
-        pass
+    if "%" not in text:  # an address with a zone means something on one machine only
+        with contextlib.suppress(ValueError):
+            return address(ip_address(text))
     if "://" in text or text.lower().startswith("urn:"):
         return parse_san(URI, text, field)
     return parse_san(EMAIL if "@" in text else DNS, text, field)
 
 
 def address(ip: IPv4Address | IPv6Address) -> San:
+    """Return an address as a name; one of IPv4 in the clothes of IPv6 is one of IPv4."""
     if isinstance(ip, IPv6Address):
-        if ip.scope_id is not None:  # a zone means something on one machine only
-            raise refused_csr("an IP address may not have a zone")
         ip = ip.ipv4_mapped or ip
     return San(IP, str(ip), ip.packed)
 
 
 def parse_san(tag: int, text: str, field: str) -> San:
     """Check a DNS name, e-mail address or URI for being exactly that."""
-    checks = {DNS: _is_dns, EMAIL: _is_email, URI: _is_uri}
-    if not checks[tag](text):
-        kind = {DNS: "DNS name", EMAIL: "e-mail address", URI: "URI"}[tag]
+    is_one, kind = _KINDS[tag]
+    if not is_one(text):
         hint = "" if text.isascii() else "; write international names in their xn-- form"
-        raise refused_csr(f"{field}: is not a {kind}{hint}")
+        raise refused_csr(f"{field}: is not {kind}{hint}")
     return San(tag, text, text.encode("ascii"))
 
 
@@ -111,6 +109,13 @@ def _is_email(text: str) -> bool:
 
 def _is_uri(text: str) -> bool:
     return bool(_URI_CHARACTERS.fullmatch(text) and _URI.fullmatch(text))
+
+
+_KINDS: dict[int, tuple[Callable[[str], bool], str]] = {
+    DNS: (_is_dns, "a DNS name"),
+    EMAIL: (_is_email, "an e-mail address"),
+    URI: (_is_uri, "a URI"),
+}
 
 
 def parse_hosts(hosts: Iterable[str], field: str = "hosts") -> tuple[San, ...]:

@@ -1,10 +1,13 @@
 """A CA whose key is in memory, and the CSRs that its tests send it: fakes at the `KeySource` port."""
 
+import base64
 import json
 import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -13,7 +16,10 @@ from cryptography.x509.oid import NameOID
 
 from signer.algorithms import PrivateKey, sign, signature_algorithm
 from signer.authority import Authority, make_authority
-from signer.issue import Prepared
+from signer.csr import Csr, parse_csr
+from signer.errors import CfsslError
+from signer.issue import Prepared, certificate_pem, prepare, templates
+from signer.issuer import parse_issuer
 from signer.profile import Policy, Sources, parse_policy
 
 NOW = datetime(2026, 11, 23, 12, 0, 20, tzinfo=UTC)
@@ -44,6 +50,25 @@ NEW_KEYS = {
     "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
     "Ed25519": ed25519.Ed25519PrivateKey.generate,
 }
+KINDS = sorted(NEW_KEYS)
+SANS = [
+    x509.DNSName("*.example.com"),
+    x509.RFC822Name("ca@example.com"),
+    x509.IPAddress(ip_address("10.1.2.3")),
+    x509.IPAddress(ip_address("2001:db8::1")),
+    x509.UniformResourceIdentifier("spiffe://example.com/web"),
+]
+BITS = [
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+]
 _keys: dict[tuple[str, str], PrivateKey] = {}
 
 
@@ -160,3 +185,46 @@ def authority_of(keys: KeyInMemory, policy: object = None, *, now: datetime = NO
         clock=lambda: now,
         random=lambda size: bytes(range(1, size + 1)),
     )
+
+
+GOOD = make_csr_pem(key_of("P-256"))
+
+
+def csr_refusal(pem: str) -> tuple[int, str]:
+    with pytest.raises(CfsslError) as refused:
+        parse_csr(pem)
+    return refused.value.number, refused.value.detail
+
+
+def pem_of(label: str, data: bytes) -> str:
+    return f"-----BEGIN {label}-----\n{base64.encodebytes(data).decode()}-----END {label}-----\n"
+
+
+def der_of(pem: str) -> bytes:
+    return x509.load_pem_x509_csr(pem.encode()).public_bytes(Encoding.DER)
+
+
+SERIAL = 0x1234567890
+USAGES = ["digital signature", "key encipherment", "key agreement", "server auth", "client auth"]
+
+
+def template_of(profile: dict, ca_kind: str = "P-256", **ca):
+    policy = policy_of({"signing": {"default": {"expiry": "720h", "usages": USAGES} | profile}})
+    issuer = parse_issuer(ca_pem(key_of(ca_kind), **ca))
+    return templates(issuer, policy)["default"]
+
+
+def issue(template, csr: Csr, ca_kind: str = "P-256", now: datetime = NOW) -> x509.Certificate:
+    prepared = prepare(template, csr, now=now, serial=SERIAL)
+    signature = sign(key_of(ca_kind), prepared.tbs)
+    return x509.load_pem_x509_certificate(certificate_pem(prepared, signature).encode())
+
+
+def issued(profile: dict | None = None, pem: str = "", **ca) -> x509.Certificate:
+    return issue(template_of(profile or {}, **ca), parse_csr(pem or make_csr_pem(key_of("P-256"))))
+
+
+def refusal(profile: dict, pem: str) -> tuple[int, str]:
+    with pytest.raises(CfsslError) as refused:
+        issued(profile, pem)
+    return refused.value.number, refused.value.detail

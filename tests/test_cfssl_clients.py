@@ -15,9 +15,9 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 from ca_in_memory import AUTH_KEY, KeyInMemory, authority_of, ca_pem, key_of, make_csr_pem
+from cfssl_cases import API, REAL_POLICY, SAME_AS_CFSSL
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from test_cfssl_wire import API, REAL_POLICY, SAME_AS_CFSSL
 
 from custodian.errors import QuorumMissing
 from signer.api import cfssl_app
