@@ -100,7 +100,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where `env:NAME` and `file:PATH` are looked up; each returns None for what is not there."""
+    """Where `env:NAME` and `file:PATH` are looked up.
+
+    Each returns None, or raises OSError or ValueError, for what is not there or is not text.
+    """
 
     environment: Callable[[str], str | None]
     read_file: Callable[[str], str | None]
@@ -145,11 +148,9 @@ def _auth_key(entry: Fields, sources: Sources) -> bytes:
     at, text = entry.at("key"), entry.text("key")
     place, colon, name = text.partition(":")
     if colon:
-        look_up = {"env": sources.environment, "file": sources.read_file}.get(place)
-        found = look_up(name) if look_up else None
-        if not found:
+        text = _looked_up(sources, place, name)
+        if not text:
             raise BadInput(at, "must be hexadecimal, env:NAME that is set, or file:PATH that exists")
-        text = found
     try:
         key = decode_hex(text.strip().lower(), at)
     except FormatError:
@@ -157,6 +158,14 @@ def _auth_key(entry: Fields, sources: Sources) -> bytes:
     if len(key) < MIN_AUTH_KEY:
         raise BadInput(at, f"must be at least {MIN_AUTH_KEY} bytes; make one: openssl rand -hex 32")
     return key
+
+
+def _looked_up(sources: Sources, place: str, name: str) -> str:
+    look_up = {"env": sources.environment, "file": sources.read_file}.get(place)
+    try:
+        return (look_up(name) if look_up else None) or ""
+    except (OSError, ValueError):
+        return ""
 
 
 def _profile(name: str, part: Fields, keys: Mapping[str, bytes], default: Fields) -> Profile:

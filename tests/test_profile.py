@@ -182,6 +182,15 @@ def test_a_key_that_anybody_could_guess_is_refused_even_if_no_profile_uses_it(ke
     assert refusal(policy).startswith("auth_keys.spare.key: ")
 
 
+def test_a_key_file_that_cannot_be_read_is_refused_with_its_path(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff" * 16)
+    sources = Sources({}.get, lambda name: (tmp_path / name).read_text("utf-8"))
+    for name in ("binary", "missing", "."):
+        policy = changed("auth_keys.spare", {"type": "standard", "key": f"file:{name}"})
+        with pytest.raises(BadInput, match="auth_keys.spare.key: must be"):
+            parse_policy(json.dumps(policy).encode(), sources)
+
+
 def test_a_refused_key_is_not_told():
     assert "5eC2E7" not in refusal(changed("auth_keys.key1.key", "5eC2E7"))
     assert "5eC2E7" not in refusal(changed("auth_keys.key1.key", "vault:5eC2E7"))
