@@ -178,11 +178,12 @@ def _check_names(profile: Profile, subject: Subject, sans: tuple[San, ...]) -> N
 
 def _validity(profile: Profile, issuer: Issuer, now: datetime) -> tuple[datetime, datetime]:
     """Return the first and last instant, the first rounded to the minute and backdated."""
-    if not issuer.not_before <= now < issuer.not_after:
-        raise CfsslError(Number.CA_EXPIRED, "the CA certificate is expired or not yet valid")
     minute = (now + _HALF_MINUTE).replace(second=0, microsecond=0)
     not_before = minute - profile.backdate
-    return not_before, min(not_before + profile.expiry, issuer.not_after)
+    not_after = min(not_before + profile.expiry, issuer.not_after)
+    if not issuer.not_before <= now < issuer.not_after or not_before >= not_after:
+        raise CfsslError(Number.CA_EXPIRED, "the CA certificate is expired or not yet valid")
+    return not_before, not_after
 
 
 def _tbs(

@@ -77,6 +77,15 @@ def test_an_expired_or_future_ca_signs_nothing(now):
     assert refused.value.number == 1211
 
 
+def test_a_ca_about_to_expire_signs_nothing_that_would_end_before_it_begins():
+    template = template_of({"backdate": "1s"}, days=1)  # until 12:00:20
+    csr = parse_csr(make_csr_pem(key_of("P-256")))
+    assert issue(template, csr, now=NOW - timedelta(seconds=5))
+    late = template_of({"backdate": "1s"}, not_before=NOW + timedelta(seconds=15, days=-1), days=1)
+    with pytest.raises(CfsslError, match="expired"):
+        issue(late, csr, now=NOW + timedelta(seconds=12))
+
+
 def test_a_serial_number_is_159_random_bits():
     assert serial_number(b"\xff" * 20) == 2**159 - 1
     assert serial_number(b"\x80" + b"\x00" * 19) == 1

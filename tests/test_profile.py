@@ -187,7 +187,7 @@ def test_a_key_file_that_cannot_be_read_is_refused_with_its_path(tmp_path):
     sources = Sources({}.get, lambda name: (tmp_path / name).read_text("utf-8"))
     for name in ("binary", "missing", "."):
         policy = changed("auth_keys.spare", {"type": "standard", "key": f"file:{name}"})
-        with pytest.raises(BadInput, match="auth_keys.spare.key: must be"):
+        with pytest.raises(BadInput, match=r"auth_keys\.spare\.key: must be"):
             parse_policy(json.dumps(policy).encode(), sources)
 
 
