@@ -16,7 +16,7 @@ from custodian.keys import Key, find_key
 from custodian.quorum import Delegation
 from custodian.sealing import PublicKey
 from custodian.store import Transaction
-from custodian.terms import MAX_LIFE, Constraints, Terms, check_limits, parse_terms
+from custodian.terms import MAX_LIFE, Constraints, Terms, parse_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +67,20 @@ def draft(tx: Transaction, owner: str, key: Key, wish: Wish, recipient: PublicKe
     end = start + wish.duration
     if end <= tx.now:
         raise BadInput("start", "the delegation would have ended already")
-    return check_limits(
-        Terms(
-            key=key.name,
-            key_id=key.id,
-            owner=owner,
-            signer=wish.signer,
-            recipients=(recipient,),
-            uses=wish.uses,
-            start=start,
-            end=end,
-            constraints=wish.constraints,
-            request=wish.request,
-            nonce=tx.random(16).hex(),
-        )
+    terms = Terms(
+        key=key.name,
+        key_id=key.id,
+        owner=owner,
+        signer=wish.signer,
+        recipients=(recipient,),
+        uses=wish.uses,
+        start=start,
+        end=end,
+        constraints=wish.constraints,
+        request=wish.request,
+        nonce=tx.random(16).hex(),
     )
+    return parse_terms(bytes(terms))  # what the signer would refuse is refused here
 
 
 def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) -> int:

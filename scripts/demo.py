@@ -326,9 +326,9 @@ class Demo:
         return self.file("demo.env", "\n".join(f"{name}={value}" for name, value in values.items()))
 
     def stop(self) -> None:
+        """Stop the signer, which gives its leases back, then the custodian."""
         for process in reversed(self.processes):
             process.terminate()
-        for process in self.processes:
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

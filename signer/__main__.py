@@ -119,11 +119,11 @@ def serve(directory: Path) -> None:
     """Serve /api/v1/cfssl/ until SIGTERM; sign while a quorum lends the key."""
     import logging
 
-    from signer.app import serve as run
+    from signer.app import start
     from signer.config import load_config
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(run(directory, load_config(directory), lambda url: click.echo(f"signer listens on {url}")))
+    start(directory, load_config(directory), lambda url: click.echo(f"signer listens on {url}"))
 
 
 @main.command()

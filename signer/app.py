@@ -6,8 +6,10 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from custodian.encoding import encode_base64
 from custodian.errors import BadInput, Unavailable
-from custodian.hardening import no_core_dump, not_dumpable
+from custodian.hardening import die_with, no_core_dump, not_dumpable
 from custodian.identity import announce
 from custodian.note import parse_verify_key
 from custodian.sealing import parse_public_key
@@ -33,15 +35,17 @@ from signer.config import (
     JOURNAL,
     LOG_KEY,
     TOKEN,
+    CaSection,
     Config,
-    ListenSection,
 )
 from signer.custody import CustodyKey, record_sender
+from signer.desk import Desk, DeskKey
 from signer.holders import BrokerClient
 from signer.journal import Journal
 from signer.profile import Policy, Sources, parse_policy
 from signer.witness import Witness
 
+BACKLOG = 128  # connections that may wait to be accepted
 log = logging.getLogger(__name__)
 
 
@@ -57,12 +61,77 @@ def load_policy(path: Path) -> Policy:
     return parse_policy(path.read_bytes(), Sources(os.environ.get, lambda name: Path(name).read_text()))
 
 
-async def serve(directory: Path, config: Config, ready: Callable[[str], None]) -> None:
-    """Run the signer until SIGTERM or SIGINT; call `ready` with its URL once it answers."""
+def start(directory: Path, config: Config, ready: Callable[[str], None]) -> None:
+    """Run the signer until SIGTERM or SIGINT; call `ready` with its URL once it answers.
+
+    Front ends beyond the first are forked here, before any thread or loop exists.
+    """
     if config.ca is None:
         raise BadInput("ca", "is missing in signer.toml; `signer init-ca` makes a key and fills it in")
     for measure in (no_core_dump, not_dumpable):
         measure()
+    shop = open_shop(directory, config, config.ca)
+    desks = []
+    for _ in range(config.listen.processes - 1):
+        ours, theirs = socket.socketpair()
+        if os.fork() == 0:
+            ours.close()
+            _be_front(shop, theirs)
+        theirs.close()
+        desks.append(ours)
+    asyncio.run(serve(directory, shop, desks, ready))
+
+
+def _be_front(shop: "Shop", desk: socket.socket) -> None:
+    """Never return: serve as a front end until the desk closes."""
+    status = 1
+    try:
+        die_with(os.getppid())
+        asyncio.run(serve_front(shop, desk))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What every front end needs: the CA it serves and the socket it serves on."""
+
+    config: Config
+    policy: Policy
+    ca_pem: str
+    listener: socket.socket
+    tls: ssl.SSLContext | None
+
+    @property
+    def url(self) -> str:
+        host, port = self.listener.getsockname()[:2]
+        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def open_shop(directory: Path, config: Config, ca: CaSection) -> Shop:
+    """Read what is served and take the address. Raises BadInput, Unavailable."""
+    listen, tls = config.listen, None
+    if listen.tls_certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(directory / listen.tls_certificate, directory / listen.tls_key)
+    try:
+        listener = socket.create_server(
+            (listen.host, listen.port),
+            family=socket.AF_INET6 if ":" in listen.host else socket.AF_INET,
+            backlog=BACKLOG,
+        )
+    except OSError as error:
+        raise Unavailable(f"{listen.host} port {listen.port} cannot be used: {error.strerror}") from None
+    policy = load_policy(directory / ca.policy)
+    return Shop(config, policy, (directory / ca.certificate).read_text(), listener, tls)
+
+
+async def serve(
+    directory: Path, shop: Shop, desks: list[socket.socket], ready: Callable[[str], None]
+) -> None:
+    """Lend signatures to every front end, and be one."""
+    config = shop.config
     token = (directory / TOKEN).read_text().strip()
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(
@@ -71,19 +140,25 @@ async def serve(directory: Path, config: Config, ready: Callable[[str], None]) -
         journal = Journal(directory / JOURNAL, record_sender(client), sync=config.lease.sync_records)
         stack.callback(journal.close)
         key = await _custody(stack, directory, config, client, journal)
-        authority = make_authority(
-            load_policy(directory / config.ca.policy),
-            (directory / config.ca.certificate).read_text(),
-            key,
-            clock=lambda: datetime.now(UTC),
-            random=secrets.token_bytes,
-        )
-        app = web.Application()
-        limits = Limits(config.listen.max_body, config.listen.body_seconds)
-        app.add_routes([web.get("/status", _status(config, key)), *cfssl_routes(authority, limits)])
-        await _listen(stack, directory, app, config.listen, ready)
+        for desk in desks:
+            await asyncio.get_running_loop().create_unix_connection(lambda: Desk(key), sock=desk)
+        await _listen(stack, shop, key)
+        (directory / ADDRESS).write_text(shop.url + "\n")
+        ready(shop.url)
         await _until_told_to_stop()
         await key.stop()
+
+
+async def serve_front(shop: Shop, desk: socket.socket) -> None:
+    """Be a front end until the desk closes; the process that lends hears the signals."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: None)
+    closed = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        _, key = await loop.create_unix_connection(lambda: DeskKey(closed.set), sock=desk)
+        await _listen(stack, shop, key)
+        await closed.wait()
 
 
 async def _custody(
@@ -94,6 +169,8 @@ async def _custody(
     journal: Journal,
 ) -> CustodyKey:
     """Start the broker, announce its recipient, and follow the custodian."""
+    if config.ca is None:
+        raise RuntimeError("checked by the caller")
     holder: list[CustodyKey] = []
     broker = BrokerClient(
         lambda lease, why, left: holder[0].gone(lease, why, left) if holder else None,
@@ -103,19 +180,18 @@ async def _custody(
     recipient = (await broker.report())["recipient"]
     signature = announce(load_identity(directory), config.name, parse_public_key(recipient, "recipient"))
     await _announce(client, config.name, recipient, signature)
-    if config.ca is None:
-        raise RuntimeError("checked by the caller")
     key = CustodyKey(
         config.ca.key,
         client,
         broker,
+        signer=config.name,
         recipient=recipient,
         journal=journal,
         witness=Witness(directory / CHECKPOINT, parse_verify_key((directory / LOG_KEY).read_text().strip())),
         policy=config.lease.policy(),
     )
     holder.append(key)
-    for task in (key.follow(config.name), key.watch()):
+    for task in (key.follow(), key.watch()):
         stack.callback(asyncio.create_task(task).cancel)
     return key
 
@@ -134,26 +210,24 @@ async def _announce(client: CustodianClient, name: str, recipient: str, signatur
     raise Unavailable("the custodian does not answer; start it, then the signer")
 
 
-async def _listen(
-    stack: contextlib.AsyncExitStack,
-    directory: Path,
-    app: web.Application,
-    listen: ListenSection,
-    ready: Callable[[str], None],
-) -> None:
-    context = None
-    if listen.tls_certificate:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(directory / listen.tls_certificate, directory / listen.tls_key)
+async def _listen(stack: contextlib.AsyncExitStack, shop: Shop, key: CustodyKey | DeskKey) -> None:
+    listen = shop.config.listen
+    authority = make_authority(
+        shop.policy,
+        shop.ca_pem,
+        key,
+        clock=lambda: datetime.now(UTC),
+        random=secrets.token_bytes,
+    )
+    app = web.Application()
+    limits = Limits(listen.max_body, listen.body_seconds)
+    app.add_routes([web.get("/status", _status(key)), *cfssl_routes(authority, limits)])
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=30)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, listen.host, listen.port, ssl_context=context)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    url = f"{'https' if context else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-    (directory / ADDRESS).write_text(url + "\n")
-    ready(url)
+    # asyncio accepts as many connections at once as its backlog says; one, so that front ends share them
+    await web.SockSite(runner, shop.listener, ssl_context=shop.tls, backlog=1).start()
+    shop.listener.listen(BACKLOG)
 
 
 async def _until_told_to_stop() -> None:
@@ -163,12 +237,12 @@ async def _until_told_to_stop() -> None:
     await stop.wait()
 
 
-def _status(config: Config, key: CustodyKey) -> Any:
+def _status(key: CustodyKey | DeskKey) -> Any:
     """Return the handler of `/status`: what took, what is open. For this host only; no secrets."""
 
     async def status(request: web.Request) -> web.Response:
         if request.remote not in ("127.0.0.1", "::1"):
             raise web.HTTPForbidden(text="the status is for this host only\n")
-        return web.json_response(await key.status(config.name))
+        return web.json_response(await key.status())
 
     return status

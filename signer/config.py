@@ -4,6 +4,7 @@ Paths are relative to the file's directory. There are no secrets in it: the toke
 files of their own beside it, readable by the signer only.
 """
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -43,6 +44,9 @@ class ListenSection(_Section):
     tls_key: str = ""
     max_body: Annotated[int, Field(ge=1024, le=16_777_216)] = 65_536
     body_seconds: Seconds = 5
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default_factory=lambda: min(2, os.cpu_count() or 1), description="front ends"
+    )
 
 
 class LeaseSection(_Section):

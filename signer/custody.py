@@ -80,12 +80,13 @@ class CustodyKey:
         client: CustodianClient,
         broker: BrokerClient,
         *,
+        signer: str,
         recipient: str,
         journal: Journal,
         witness: Witness,
         policy: LeasePolicy,
     ) -> None:
-        self.key, self.recipient = key, recipient
+        self.key, self.recipient, self._signer = key, recipient, signer
         self._client, self._broker, self._journal, self._witness = client, broker, journal, witness
         self._policy = policy
         self._ask = policy.uses
@@ -119,11 +120,11 @@ class CustodyKey:
                 raise Unavailable("the record of the signature could not be written; see the disk") from None
         raise Unavailable("the key was wiped while it was asked to sign; try again")
 
-    async def status(self, signer: str) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return what an operator wants to see; no secret."""
         report = await self._broker.report()
         return {
-            "signer": signer,
+            "signer": self._signer,
             "key": self.key,
             "recipient": self.recipient,
             "custodian": "connected" if self._connected() else "silent",
@@ -266,7 +267,7 @@ class CustodyKey:
         """Give every lease back and wait until the custodian knows."""
         for lease in self.leases:
             self.retire(lease)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, CustodianError):
             async with asyncio.timeout(5):
                 while self._leases or self._closing:  # noqa: ASYNC110 - once, at the end
                     await asyncio.sleep(0.01)
@@ -277,12 +278,12 @@ class CustodyKey:
     def _connected(self) -> bool:
         return self.heard > 0 and time.monotonic() - self.heard < self._policy.grace
 
-    async def follow(self, signer: str) -> None:
+    async def follow(self) -> None:
         """Follow the custodian's news for ever; reconnect when the stream ends."""
         while True:
             known = set(self._leases)
             try:
-                async for event, data in self._client.news(signer):
+                async for event, data in self._client.news(self._signer):
                     self.heard = time.monotonic()
                     if event == "live":
                         for lease_id in known - set(data["leases"]):

@@ -100,6 +100,7 @@ SIGNER_SHELL = [
     "broker",
     "authority",
     "custody",
+    "desk",
     "config",
     "api",
     "app",
