@@ -32,6 +32,7 @@ from custodian.store import Transaction
 ACCOUNT_ROLES = ("admin", "owner", "auditor")
 INVITATION_LIFE = 7 * 24 * 3600
 FREE_TRIES = 5  # failed logins before one has to wait
+FREE_TRIES_OF_ADDRESS = 30  # over all accounts; several people may share an address
 MAX_WAIT = 900
 FOLD = 60  # seconds; failed logins reach the history at most so often
 
@@ -161,12 +162,19 @@ def owner_slots(tx: Transaction, owner: str) -> list[Slot]:
 
 
 def check_patience(tx: Transaction, name: str, address: str) -> None:
-    """Raise TooMany while this account, from this address, has to wait after failed logins."""
-    row = tx.row("SELECT count, last FROM failure WHERE account = ? AND address = ?", name, address)
-    if row and row["count"] >= FREE_TRIES:
-        wait = row["last"] + min(2 ** (row["count"] - FREE_TRIES), MAX_WAIT) - tx.seconds
-        if wait > 0:
-            raise TooMany(f"too many failed logins; try again in {wait} s", retry_after=wait)
+    """Raise TooMany while this account from this address, or this address, has to wait.
+
+    An account as such never has to: a stranger could keep its owner from revoking.
+    """
+    here = tx.row("SELECT count, last FROM failure WHERE account = ? AND address = ?", name, address)
+    there = tx.rows("SELECT sum(count) AS count, max(last) AS last FROM failure WHERE address = ?", address)[
+        0
+    ]
+    for row, free in ((here, FREE_TRIES), (there, FREE_TRIES_OF_ADDRESS)):
+        if row and row["count"] and row["count"] >= free:
+            wait = row["last"] + min(2 ** min(row["count"] - free, 16), MAX_WAIT) - tx.seconds
+            if wait > 0:
+                raise TooMany(f"too many failed logins; try again in {wait} s", retry_after=wait)
 
 
 def login_failed(tx: Transaction, name: str, address: str) -> None:

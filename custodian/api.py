@@ -150,6 +150,16 @@ async def revoke(call: Request) -> wire.Revoked:
     return wire.Revoked(id=call.path["id"], leases_ended=ended)
 
 
+async def list_leases(call: Request) -> list[wire.LeaseSummary]:
+    """List leases, newest first; a signer sees its own."""
+    signer = call.caller.name if call.caller.role == "signer" else ""
+
+    def find(tx: Transaction) -> list[wire.LeaseSummary]:
+        return [views.lease_summary(each, tx.now) for each in leases.list_leases(tx, signer)]
+
+    return await call.custody.look(find)
+
+
 async def ask_lease(call: Request) -> wire.LeaseView:
     """Ask for a lease."""
     body: wire.AskLease = call.body
@@ -251,6 +261,7 @@ CALLS = (
     Call("POST /delegations", OWNER, delegate, wire.Delegate, wire.Granted, 201),
     Call("GET /delegations/{id}", PEOPLE, show_delegation, gives=wire.DelegationView),
     Call("DELETE /delegations/{id}", OWNER, revoke, gives=wire.Revoked),
+    Call("GET /leases", ANYONE, list_leases, gives=list[wire.LeaseSummary]),
     Call("POST /leases", SIGNER, ask_lease, wire.AskLease, wire.LeaseView, 201),
     Call("POST /leases/{id}/close", SIGNER, close_lease, wire.CloseLease, wire.Closed),
     Call("POST /records", SIGNER, record, wire.Records, wire.Recorded),

@@ -191,6 +191,45 @@ def find_lease(tx: Transaction, signer: str, lease_id: str) -> Lease:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseSummary:
+    """What people may know of a lease: everything but what opens it."""
+
+    id: str
+    key: str
+    signer: str
+    uses: int
+    end: datetime
+    ended: str
+    delegations: tuple[str, ...]
+
+    def state(self, now: datetime) -> str:
+        return self.ended or ("live" if now < self.end else "expired")
+
+
+def list_leases(tx: Transaction, signer: str = "") -> list[LeaseSummary]:
+    """Return leases, newest first, of one signer or of all."""
+    rows = tx.rows(
+        "SELECT lease.*, key.name AS key, (SELECT group_concat(delegation) FROM lease_delegation"
+        " WHERE lease = lease.id) AS delegations FROM lease JOIN key ON key.id = key_id"
+        " WHERE signer = ? OR ? = '' ORDER BY lease.rowid DESC LIMIT 1000",
+        signer,
+        signer,
+    )
+    return [
+        LeaseSummary(
+            id=row["id"],
+            key=row["key"],
+            signer=row["signer"],
+            uses=row["uses"],
+            end=datetime.fromtimestamp(row["ends"], UTC),
+            ended=row["ended"],
+            delegations=tuple(sorted(row["delegations"].split(","))),
+        )
+        for row in rows
+    ]
+
+
 def live_leases(tx: Transaction, signer: str, key_id: str = "") -> list[str]:
     rows = tx.rows(
         "SELECT id FROM lease WHERE signer = ? AND ended = '' AND ends > ? AND (key_id = ? OR ? = '')",

@@ -6,6 +6,7 @@ from custodian.accounts import Account, Signer
 from custodian.delegations import Lent
 from custodian.encoding import encode_base64, format_instant
 from custodian.keys import Key
+from custodian.leases import LeaseSummary
 from custodian.service import LeaseAnswer
 from custodian.terms import Constraints
 from custodian.wire import (
@@ -18,6 +19,7 @@ from custodian.wire import (
     SignerView,
     WireConstraints,
 )
+from custodian.wire import LeaseSummary as WireLeaseSummary
 
 
 def person(account: Account) -> Person:
@@ -94,4 +96,16 @@ def lease(answer: LeaseAnswer) -> LeaseView:
         entry=answer.entry.decode(),
         receipt=answer.receipt.decode(),
         consistency=[encode_base64(each) for each in answer.consistency],
+    )
+
+
+def lease_summary(each: LeaseSummary, now: datetime) -> WireLeaseSummary:
+    return WireLeaseSummary(
+        id=each.id,
+        key=each.key,
+        signer=each.signer,
+        uses=each.uses,
+        end=format_instant(each.end),
+        state=each.state(now),
+        delegations=list(each.delegations),
     )

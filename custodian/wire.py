@@ -183,6 +183,16 @@ class LeaseView(Wire):
     consistency: list[str] = Field(description="proof that the history only grew since `seen`")
 
 
+class LeaseSummary(Wire):
+    id: str
+    key: str
+    signer: str
+    uses: int
+    end: Instant
+    state: str = Field(description="live, expired, or how it ended: closed, revoked, replaced")
+    delegations: list[str]
+
+
 class CloseLease(Wire):
     used: int = Field(ge=0, le=MAX_USES)
 

@@ -222,11 +222,11 @@ class Demo:
         print(f"   {text}", flush=True)
 
     def file(self, name: str, text: str) -> Path:
-        path = self.directory / name
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        """Write a file for this user only; it appears whole."""
+        path, fresh = self.directory / name, self.directory / f".{name}"
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
             file.write(text + "\n")
-        return path
+        return fresh.replace(path)
 
     def password_file(self, name: str) -> Path:
         return self.file(f"password-{name}", self.passwords[name])
@@ -362,8 +362,9 @@ def story(demo: Demo, *, stay: bool) -> None:
     demo.step("The auditor reads how it went.")
     demo.show_history()
     if stay:
-        demo.step("Bob lends again, so that you can try it yourself.")
-        demo.delegate("bob")
+        demo.step("Alice and Bob lend more, so that you can try it yourself.")
+        demo.delegate("alice", 10_000)
+        demo.delegate("bob", 10_000)
 
 
 def main() -> None:
