@@ -51,7 +51,11 @@ def cfssl_routes(authority: Authority, limits: Limits | None = None) -> list[web
 
 
 def cfssl_app(authority: Authority, limits: Limits | None = None) -> web.Application:
-    """Return an application with these routes and nothing else."""
+    """Return an application with these routes and nothing else.
+
+    Serve it with `auto_decompress=False`, since no body is unpacked, and a short `lingering_time`:
+    it is how long aiohttp keeps the connection of a request that was too long or too slow.
+    """
     app = web.Application()
     app.add_routes(cfssl_routes(authority, limits))
     app.router.add_route("*", "/{unknown:.*}", _page_not_found)
@@ -81,26 +85,33 @@ def _endpoint(verb: str, answer: Callable[[bytes], Awaitable[bytes]], limits: Li
 def _refusal(error: CustodianError) -> web.Response:
     status, body = failure(error)
     response = web.Response(status=status, body=body, headers=_REFUSED)
-    if isinstance(error, CfsslError) and status in {408, 413}:
+    if isinstance(error, CfsslError) and status in {408, 413, 415}:
         response.force_close()  # the rest of the body is not wanted
     return response
 
 
 async def _read(request: web.Request, limits: Limits) -> bytes:
-    """Return the whole body. Raises CfsslError 413 or 408 when it is too long or too slow."""
+    """Return the whole body.
+
+    Raises CfsslError: 413 too long, 408 too slow, 415 packed (Go unpacks no body either), 400 broken.
+    """
+    if "Content-Encoding" in request.headers:
+        raise bad_request("a packed body is not read; send it without Content-Encoding", 415)
     body = b""
-    if request.content.is_eof():  # it came with the headers, as nearly always: no timer needed
-        body = request.content.read_nowait()
-    elif (request.content_length or 0) <= limits.body:
-        try:
+    try:
+        if request.content.is_eof():  # it came with the headers, as nearly always: no timer needed
+            body = request.content.read_nowait()
+        elif (request.content_length or 0) <= limits.body:
             async with asyncio.timeout(limits.seconds):
                 async for chunk in request.content.iter_any():
                     body += chunk
                     if len(body) > limits.body:
                         break
-        except TimeoutError:
-            slow = f"the body took longer than {limits.seconds:g} seconds"
-            raise bad_request(slow, 408) from None
+    except TimeoutError:
+        slow = f"the body took longer than {limits.seconds:g} seconds"
+        raise bad_request(slow, 408) from None
+    except web.RequestPayloadError:
+        raise bad_request("the body is broken") from None
     if len(body) > limits.body or (request.content_length or 0) > limits.body:
         raise bad_request(f"the body is longer than {limits.body} bytes", 413)
     return body

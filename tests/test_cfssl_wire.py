@@ -214,5 +214,26 @@ async def test_a_slow_body_is_408(small):
     assert answer.endswith(refused(408, 408, "the body took longer than 0.2 seconds")[1])
 
 
+async def test_a_body_that_breaks_is_refused_like_one_that_never_ends(small):
+    head = f"POST {API}sign HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await asyncio.open_connection(small.host, small.port)
+    writer.write(head.encode())
+    await asyncio.sleep(0.05)
+    writer.write(b"ZZ\r\n")
+    answer = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    await writer.wait_closed()
+    assert answer.split()[1] in {b"400", b"408"}
+
+
+async def test_a_packed_body_is_415(keys):
+    server = TestServer(cfssl_app(authority_of(keys)))
+    await server.start_server(auto_decompress=False)
+    async with TestClient(server) as client:
+        headers = {"Content-Encoding": "gzip"}
+        async with client.post(API + "sign", data=b"{}", headers=headers, compress=None) as answer:
+            assert answer.status == 415
+
+
 async def test_the_default_limits_are_64_kib_and_5_seconds():
     assert (Limits().body, Limits().seconds) == (65536, 5.0)
