@@ -112,8 +112,9 @@ class CustodyKey:
             written = self._journal.write(_record(lease.id, number, prepared, purpose))
             signed = lease.channel.sign(prepared.tbs, prepared.profile)
             try:
-                await asyncio.gather(written, signed)
-                return signed.result()
+                signature = await signed
+                await written
+                return signature
             except HolderGone:
                 continue
             except OSError:
