@@ -82,6 +82,8 @@ class Grant:
 def judge(policy: Policy, delegations: Iterable[Delegation], ask: Ask, now: datetime) -> Grant | Missing:
     """Decide whether `delegations` open the key for `ask` at `now`.
 
+    Of several that do not count, what is wrong with an owner's first is told: give the newest first.
+
     Raises:
         BadInput: no use is asked for, or the time asked for is over.
     """
@@ -96,7 +98,7 @@ def judge(policy: Policy, delegations: Iterable[Delegation], ask: Ask, now: date
         owner = delegation.terms.owner
         obstacle = delegation.obstacle(ask, now)
         if obstacle or owner not in owners:
-            obstacles[owner] = obstacle or "not an owner of this key"
+            obstacles.setdefault(owner, obstacle or "not an owner of this key")
         elif owner not in best or _worth(delegation) > _worth(best[owner]):
             best[owner] = delegation
     by_worth = sorted(best, key=lambda owner: _worth(best[owner]), reverse=True)

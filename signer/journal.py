@@ -102,8 +102,9 @@ class Journal:
         data = _lines(record for record, _ in batch)
         try:
             if self._end + len(data) > FILE_SIZE:
-                os.close(self._file)
+                full = self._file
                 self._file, self._end = self._make_file()
+                os.close(full)
             self._end += _write(self._file, data, self._end)
             if self._sync:
                 os.fdatasync(self._file)
@@ -119,6 +120,9 @@ class Journal:
         _write(file, data, 0)
         os.fsync(file)
         fresh.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(directory)  # or the file from before could come back, without what is written from now on
+        os.close(directory)
         return file, len(data)
 
 
