@@ -93,7 +93,8 @@ def enrol(directory: Path, name: str, url: str, ca: Path, invitation_file: Any) 
 @click.option(
     "--profiles",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="CFSSL policy file to sign by; it is copied. Default: one with profiles server and client.",
+    help="CFSSL policy file to sign by; it is copied. Default: profiles server and client, asking for a"
+    " token by the key in DIR/auth.key.",
 )
 def init_ca(directory: Path, profiles: Path | None, days: int, **wanted: Any) -> None:
     """Make a CA key, sealed so that only a quorum of its owners can lend it.

@@ -57,8 +57,10 @@ def load_identity(directory: Path) -> Ed25519PrivateKey:
 
 
 def load_policy(path: Path) -> Policy:
-    """Read CFSSL's policy file; its keys may lie in the environment or in files."""
-    return parse_policy(path.read_bytes(), Sources(os.environ.get, lambda name: Path(name).read_text()))
+    """Read CFSSL's policy file; `env:` keys lie in the environment, `file:` keys beside the file."""
+    return parse_policy(
+        path.read_bytes(), Sources(os.environ.get, lambda name: (path.parent / name).read_text())
+    )
 
 
 def start(directory: Path, config: Config, ready: Callable[[str], None]) -> None:
@@ -222,7 +224,9 @@ async def _listen(stack: contextlib.AsyncExitStack, shop: Shop, key: CustodyKey 
     app = web.Application()
     limits = Limits(listen.max_body, listen.body_seconds)
     app.add_routes([web.get("/status", _status(key)), *cfssl_routes(authority, limits)])
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=30)
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=30, lingering_time=1, auto_decompress=False
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     # asyncio accepts as many connections at once as its backlog says; one, so that front ends share them

@@ -3,6 +3,9 @@
 Each method makes CFSSL's checks in CFSSL's order, so that a client sees the same first error. They
 raise CustodianError; `signer.api` turns that into an envelope. No method waits for anything but the
 holder of the key and, for RSA, the making of a requester's key.
+
+Where CFSSL answers "no authentication provider" to a token for a profile that asks for none, the token
+is checked by the keys of the file: a client that signs all it sends need not know which profiles ask.
 """
 
 import asyncio
@@ -64,7 +67,7 @@ class Authority:
 
     @property
     def signs_authenticated(self) -> bool:
-        return any(profile.auth_keys for profile in self.policy.profiles.values())
+        return bool(self.policy.auth_keys)
 
     async def sign(self, body: bytes) -> bytes:
         request = parse_sign_request(body)
@@ -79,9 +82,10 @@ class Authority:
         authenticated = parse_authenticated(body)
         request = parse_inner_request(authenticated)
         profile = self.policy.profile(request.profile)
-        if not profile.auth_keys:
+        keys = profile.auth_keys or self.policy.auth_keys  # a token is checked also where none is asked for
+        if not keys:
             raise bad_request("no authentication provider")
-        if not is_authentic(profile, authenticated):
+        if not is_authentic(keys, authenticated):
             raise bad_request("invalid token")
         if not request.certificate_request:
             raise bad_request("missing parameter 'certificate_request'")

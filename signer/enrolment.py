@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -24,15 +25,26 @@ from signer.client import CustodianClient
 from signer.config import CUSTODIAN_CA, FILE, IDENTITY, LOG_KEY, TOKEN, load_config
 
 POLICY_FILE = "policy.json"
+AUTH_KEY_FILE = "auth.key"
 POLICY = """\
 {
   "signing": {
-    "default": {"expiry": "720h", "usages": ["digital signature", "key encipherment", "server auth"]},
+    "default": {
+      "expiry": "720h", "auth_key": "clients",
+      "usages": ["digital signature", "key encipherment", "server auth"]
+    },
     "profiles": {
-      "server": {"expiry": "720h", "usages": ["digital signature", "key encipherment", "server auth"]},
-      "client": {"expiry": "720h", "usages": ["digital signature", "client auth"]}
+      "server": {
+        "expiry": "720h", "auth_key": "clients",
+        "usages": ["digital signature", "key encipherment", "server auth"]
+      },
+      "client": {
+        "expiry": "720h", "auth_key": "clients",
+        "usages": ["digital signature", "client auth"]
+      }
     }
-  }
+  },
+  "auth_keys": {"clients": {"type": "standard", "key": "file:auth.key"}}
 }
 """
 
@@ -122,6 +134,8 @@ def _configure(directory: Path, key: str, profiles: Path | None, made: Made) -> 
     certificate.write_text(made.certificate)
     policy_file = directory / POLICY_FILE
     policy_file.write_text(profiles.read_text() if profiles else POLICY)
+    if profiles is None:
+        _write_secret(directory / AUTH_KEY_FILE, secrets.token_hex(32).encode() + b"\n")
     section = f'\n[ca]\nkey = "{key}"\ncertificate = "{certificate.name}"\npolicy = "{POLICY_FILE}"\n'
     with (directory / FILE).open("a") as file:
         file.write(section)

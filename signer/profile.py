@@ -86,9 +86,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Every profile by its name; the default one is named `default`."""
+    """Every profile by its name; the default one is named `default`. `auth_keys` are all of the file."""
 
     profiles: Mapping[str, Profile]
+    auth_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
     def profile(self, name: str) -> Profile:
         """Return the profile; an unknown name is refused, where CFSSL takes the default for it."""
@@ -128,7 +129,7 @@ def parse_policy(data: bytes, sources: Sources) -> Policy:
         raise BadInput("signing", "holds no profile; write signing.default or signing.profiles")
     inherited = default or Fields({})
     profiles = {name: _profile(name, part, keys, inherited) for name, part in sections.items()}
-    return Policy(MappingProxyType(profiles))
+    return Policy(MappingProxyType(profiles), tuple(keys.values()))
 
 
 def _refuse_unknown(section: Fields, known: tuple[str, ...]) -> None:

@@ -101,11 +101,6 @@ SAME_AS_CFSSL = {
     ),
     "authsign no request": ("authsign", "{}", UNPARSED_INNER),
     "authsign half a request": ("authsign", authenticated(b"{"), UNPARSED_INNER),
-    "authsign for a profile without a token": (
-        "authsign",
-        authenticated({"profile": "server"}),
-        bad("no authentication provider"),
-    ),
     "authsign with another token": (
         "authsign",
         authenticated({"profile": "authed"}, token="AAAA"),

@@ -204,3 +204,10 @@ async def test_the_token_does_not_show_in_answers(client):
     for changed in ({"token": "c2VjcmV0"}, {"token": "c2VjcmV0!"}, {"token": ["c2VjcmV0"]}):
         _, answer = await post(client, "authsign", authenticated({"profile": "authed"}, **changed))
         assert b"c2VjcmV0" not in answer
+
+
+async def test_a_token_is_checked_also_where_the_profile_asks_for_none(client):
+    data = json.dumps({"certificate_request": CSR, "profile": "server"}).encode()
+    assert (await post(client, "authsign", authenticated(data)))[0] == 200
+    status, answer = await post(client, "authsign", authenticated(data, token="AAAA"))
+    assert (status, b"invalid token" in answer) == (400, True)
