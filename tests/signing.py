@@ -158,6 +158,13 @@ class Site:
     def ca(self) -> x509.Certificate:
         return x509.load_pem_x509_certificate((self.signer.directory / f"{KEY}.pem").read_bytes())
 
+    def take_back(self) -> None:
+        """Revoke whatever is lent, also where a lease took the last use; wait until no key is open."""
+        for each in self.world.person(AUDITOR, "GET", "/delegations").ok():
+            if each["state"] not in ("revoked", "ended"):
+                self.world.person(each["owner"], "DELETE", f"/delegations/{each['id']}").ok()
+        wait_until(lambda: not self.signer.keyholders())
+
     def stop(self) -> None:
         if self.signer.process is not None:
             self.signer.stop()
