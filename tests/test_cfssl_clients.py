@@ -217,6 +217,8 @@ async def test_the_real_server_refuses_in_the_same_bytes(real_server, case):
     path, body, answer = SAME_AS_CFSSL[case]
     if case == "sign a certificate" and not CLIENTS["newer"]:
         pytest.skip("cfssl 1.2.0 words this one differently; CFSSL_NEW names no newer one")
+    if "base64" in case and CLIENTS["newer"]:
+        pytest.skip("this error is Go's own; newer Go words it differently")
     assert await post(real_server, path, body) == answer
 
 
