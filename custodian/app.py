@@ -18,10 +18,9 @@ from custodian.api import make_app
 from custodian.checkpoint import open_checkpoint
 from custodian.config import Settings, read_history_key
 from custodian.ending import end_expired_leases, expired_leases
-from custodian.errors import Unavailable
+from custodian.errors import Unavailable, Untrusted
 from custodian.events import DaemonStarted, DaemonStopped
 from custodian.hardening import shut_in_daemon
-from custodian.merkle import Untrusted
 from custodian.note import SigningKey
 from custodian.openers import Openers
 from custodian.service import Custody
@@ -56,6 +55,7 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
     for measure in shut_in_daemon():
         log.info("%s: %s", measure.name, measure.note if measure.taken else f"no, {measure.note}")
     context = server_context(settings.tls_certificate, settings.tls_key)
+    stopped = _stop_signal()
     async with _custody(settings) as custody:
         runner = web.AppRunner(
             make_app(custody, settings.bodies), access_log=None, shutdown_timeout=STOP_SECONDS
@@ -66,7 +66,7 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
             address = _address(runner)
             with _told(settings.directory / ADDRESS, address):
                 ready(address)
-                await _until_stopped(custody)
+                await _work_until(stopped, custody)
                 custody.end_news()
         finally:
             await runner.cleanup()
@@ -78,8 +78,10 @@ async def _custody(settings: Settings) -> AsyncIterator[Custody]:
     key = read_history_key(settings.history_key)
     store = open_store(settings, key)
     salt = bytes.fromhex(_salt(store))
-    custody = Custody(store, Openers(), settings.kdf(salt), str(key.verify_key))
+    kdf = settings.kdf(salt)
+    custody = Custody(store, Openers(), kdf, str(key.verify_key))
     try:
+        await custody.openers.prove("a rehearsal", kdf)  # better now than at somebody's login
         await custody.change(lambda tx: tx.append(DaemonStarted(version=version("custodian"))))
         yield custody
         await custody.change(lambda tx: tx.append(DaemonStopped()))
@@ -116,11 +118,15 @@ def _told(path: Path, address: str) -> Any:
         path.unlink(missing_ok=True)
 
 
-async def _until_stopped(custody: Custody) -> None:
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set from now on."""
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
+async def _work_until(stopped: asyncio.Event, custody: Custody) -> None:
     while not stopped.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopped.wait(), TICK)

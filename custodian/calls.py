@@ -30,6 +30,7 @@ from custodian.errors import (
     TooMany,
     Unauthenticated,
     Unavailable,
+    Untrusted,
 )
 from custodian.metrics import count_request
 from custodian.service import Caller, Custody
@@ -44,6 +45,7 @@ STATUS: dict[type[CustodianError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    Untrusted: 409,
     TooMany: 429,
     Unavailable: 503,
 }
@@ -56,6 +58,7 @@ TITLES: dict[type[CustodianError], str] = {
     Forbidden: "Not for this caller",
     NotFound: "There is no such thing",
     Conflict: "It cannot be done as things stand",
+    Untrusted: "The history is not to be trusted",
     TooMany: "Too much or too often",
     Unavailable: "A part does not answer",
 }

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from custodian.encoding import decode_base64, encode_base64, parse_count
-from custodian.errors import FormatError
+from custodian.errors import FormatError, Untrusted
 from custodian.merkle import (
     HASH_BYTES,
     Head,
-    Untrusted,
     leaf_hash,
     verify_consistency,
     verify_inclusion,

@@ -9,6 +9,7 @@
     ├── Forbidden        we know, and the role may not do this
     ├── NotFound         no such thing, or none that the caller may see
     ├── Conflict         it exists already, or it has already ended
+    ├── Untrusted        a history is not signed by its key, or contradicts what was seen before
     ├── TooMany          a rate or size limit; says when to try again
     └── Unavailable      a part that is needed does not answer
 
@@ -66,6 +67,10 @@ class NotFound(CustodianError):
 
 class Conflict(CustodianError):
     code = "conflict"
+
+
+class Untrusted(CustodianError):
+    code = "history-mismatch"
 
 
 class TooMany(CustodianError):

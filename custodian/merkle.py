@@ -12,9 +12,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import ClassVar
 
-from custodian.errors import CustodianError
+from custodian.errors import Untrusted
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -26,12 +25,6 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 Reader = Callable[[int, int], bytes]
 # `read_row(level, first, count)` is `count` such hashes side by side, as a tile holds them.
 RowReader = Callable[[int, int, int], Sequence[bytes]]
-
-
-class Untrusted(CustodianError):
-    """A history that is not signed by its key, or contradicts itself or what was seen before."""
-
-    code: ClassVar[str] = "history-mismatch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from custodian.encoding import decode_base64, decode_hex, encode_base64
-from custodian.errors import FormatError
-from custodian.merkle import Untrusted
+from custodian.errors import FormatError, Untrusted
 
 ED25519 = b"\x01"  # the signature type of C2SP signed-note
 KEY_BYTES = 32

@@ -22,6 +22,7 @@ from custodian.errors import (
     QuorumMissing,
     TooMany,
     Unavailable,
+    Untrusted,
 )
 from signer.errors import CfsslError, Number, bad_request
 from signer.fields import Fields, parse_go_json
@@ -55,6 +56,7 @@ _ANSWERS: dict[type[CustodianError], tuple[int, int]] = {
     QuorumMissing: (Number.KEY_UNAVAILABLE, 503),
     Unavailable: (Number.KEY_UNAVAILABLE, 503),
     CannotOpen: (Number.KEY_UNAVAILABLE, 503),
+    Untrusted: (Number.KEY_UNAVAILABLE, 503),
     TooMany: (Number.KEY_UNAVAILABLE, 429),
     Forbidden: (Number.AGAINST_POLICY, 403),
     BadInput: (400, 400),

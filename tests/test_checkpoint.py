@@ -16,12 +16,11 @@ from custodian.checkpoint import (
     open_receipt,
     sign_checkpoint,
 )
-from custodian.errors import CustodianError, FormatError
+from custodian.errors import CustodianError, FormatError, Untrusted
 from custodian.merkle import (
     EMPTY_ROOT,
     Frontier,
     Head,
-    Untrusted,
     consistency_proof,
     inclusion_proof,
     leaf_hash,

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from custodian.errors import Untrusted
 from custodian.merkle import (
     EMPTY_ROOT,
     TILE_HEIGHT,
     TILE_WIDTH,
     Frontier,
     Head,
-    Untrusted,
     consistency_proof,
     inclusion_proof,
     leaf_hash,

@@ -4,8 +4,7 @@ import hashlib
 
 import pytest
 
-from custodian.errors import CustodianError, FormatError
-from custodian.merkle import Untrusted
+from custodian.errors import CustodianError, FormatError, Untrusted
 from custodian.note import (
     MAX_NOTE_BYTES,
     MAX_SIGNATURES,
