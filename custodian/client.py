@@ -2,18 +2,23 @@
 
 import base64
 import json
-import os
 import ssl
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from custodian.errors import BadInput, CustodianError, Unavailable
 
 PATIENCE = 30  # seconds
+
+
+def place(*parts: str) -> str:
+    """Return the path to `parts`, whatever characters they are of."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
 class Refused(CustodianError):
@@ -81,9 +86,9 @@ def _refused(error: urllib.error.HTTPError) -> Refused:
 
 
 def read_secret(path: str) -> str:
-    """Read the one line of a file, or of standard input for `-`."""
+    """Read the one line of a file, or the next line of standard input for `-`."""
     try:
-        text = os.read(0, 8192).decode() if path == "-" else Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.readline() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(path, f"cannot be read: {getattr(error, 'strerror', 'not text')}") from None
     return text.removesuffix("\n").removesuffix("\r")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from custodian.checkpoint import format_receipt, sign_checkpoint
 from custodian.encoding import format_instant
@@ -57,6 +57,29 @@ def create_database(path: Path) -> None:
     connection.close()
     os.link(unfinished, path)  # unlike rename, refuses to replace
     unfinished.unlink()
+
+
+def _lock(path: Path) -> TextIO:
+    """Keep other daemons out, for as long as the file that is returned is open."""
+    lock = path.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise Unavailable(f"another custodian serves {path}; one daemon per database") from None
+    return lock
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = _row
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    if connection.execute("PRAGMA synchronous").fetchone() != {"synchronous": 2}:
+        raise Unavailable("this SQLite does not accept synchronous=FULL")
+    return connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +129,13 @@ class Store:
     ) -> None:
         self._key, self._clock, self._random, self._fail = key, clock, random, fail
         self._commits = 0
-        self._lock = path.with_suffix(".lock").open("w")
+        self._lock = _lock(path)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._connection = _connect(path)
+            self._frontier = Frontier.restore(self._stored_size(), tile_reader(self._hashes))
+        except sqlite3.DatabaseError:
             self._lock.close()
-            raise Unavailable(f"another custodian serves {path}; one daemon per database") from None
-        self._connection = sqlite3.connect(
-            f"file:{path}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-        )
-        self._connection.row_factory = _row
-        for pragma in PRAGMAS:
-            self._connection.execute(f"PRAGMA {pragma}")
-        if self._connection.execute("PRAGMA synchronous").fetchone() != {"synchronous": 2}:
-            raise Unavailable("this SQLite does not accept synchronous=FULL")
-        size = self._connection.execute("SELECT coalesce(max(seq) + 1, 0) AS n FROM entry").fetchone()["n"]
-        self._frontier = Frontier.restore(size, tile_reader(self._hashes))
+            raise Unavailable(f"{path} is not a custodian's database") from None
 
     def close(self) -> None:
         self._connection.close()
@@ -164,6 +178,10 @@ class Store:
     def consistency(self, old: int) -> list[bytes]:
         """Return the proof that today's history only adds to its first `old` entries."""
         return consistency_proof(tile_reader(self._hashes), old, self._frontier.size)
+
+    def _stored_size(self) -> int:
+        row = self._connection.execute("SELECT coalesce(max(seq) + 1, 0) AS size FROM entry").fetchone()
+        return int(row["size"])
 
     def _start(self) -> Transaction:
         now, wall = self._now()

@@ -306,6 +306,8 @@ class World:
 def make_daemon(directory: Path, costs: Kdf = COSTS) -> Daemon:
     """Found a custodian at `directory` that listens on any free port of this host; not started."""
     create_custodian(directory, Plan(listen="127.0.0.1:0", costs=costs), password_of(ADMIN))
+    with (directory / "custodian.toml").open("a") as config:
+        config.write("[bodies]\nseconds = 1\n")
     return Daemon(directory)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from custodian.client import Client
+from custodian.client import Client, place
 from custodian.commands.asking import Commands, caller, echo_json, echo_table, json_option
 from custodian.commands.telling import outlook
 
@@ -44,7 +44,7 @@ def show_key(client: Client, name: str, *, as_json: bool) -> None:
     \b
     Example: custodian key show ca -u alice
     """
-    found = client.call("GET", f"/keys/{name}")
+    found = client.call("GET", place("keys", name))
     if as_json:
         echo_json(found)
         return
@@ -66,7 +66,7 @@ def status(client: Client, key: str | None, *, as_json: bool) -> None:
     """
     outlooks = client.call("GET", "/status")
     if key:
-        client.call("GET", f"/keys/{key}")  # says so if there is none
+        client.call("GET", place("keys", key))  # says so if there is none
         outlooks = [each for each in outlooks if each["key"] == key]
     if as_json:
         echo_json(outlooks)

@@ -2,7 +2,7 @@
 
 import click
 
-from custodian.client import Client
+from custodian.client import Client, place
 from custodian.commands.asking import caller, echo_json, json_option
 from custodian.commands.telling import count, limits
 from custodian.encoding import parse_duration
@@ -82,7 +82,7 @@ def revoke(client: Client, delegation: str, *, as_json: bool) -> None:
     \b
     Example: custodian revoke d-00112233445566778899aabb -u alice
     """
-    answer = client.call("DELETE", f"/delegations/{delegation}")
+    answer = client.call("DELETE", place("delegations", delegation))
     if as_json:
         echo_json(answer)
         return

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from custodian.client import Client, read_secret
+from custodian.client import Client, place, read_secret
 from custodian.commands.asking import (
     Commands,
     ask_new_password,
@@ -69,7 +69,7 @@ def disable(client: Client, name: str, *, as_json: bool) -> None:
     \b
     Example: custodian owner disable bob -u admin
     """
-    answer = client.call("DELETE", f"/accounts/{name}")
+    answer = client.call("DELETE", place("accounts", name))
     if as_json:
         echo_json(answer)
         return
