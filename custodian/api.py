@@ -49,7 +49,7 @@ async def enrol(call: Request) -> wire.Enrolled:
     if body.password is None or body.identity is not None:
         raise BadInput("password", "people enrol with a password, signers with an identity")
     account = await call.custody.enrol(code, body.password.get_secret_value())
-    return wire.Enrolled(role=account.role, name=account.name, vkey=vkey)
+    return wire.Enrolled(role=account.role, name=account.name, public=account.public, vkey=vkey)
 
 
 async def list_accounts(call: Request) -> list[wire.Person]:

@@ -7,6 +7,7 @@ with two spellings is a value whose signature can be argued about.
 import base64
 import binascii
 import contextlib
+import hashlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,12 @@ def decode_hex(text: str, field: str) -> bytes:
     if not re.fullmatch(r"(?:[0-9a-f]{2})*", text):
         raise FormatError(field, "is not lower-case hexadecimal")
     return bytes.fromhex(text)
+
+
+def fingerprint(key: str) -> str:
+    """Return what two people compare of a key's text form: 80 bits of its SHA-256, in fives of four."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return "-".join(digest[i : i + 4] for i in range(0, 20, 4))
 
 
 def parse_name(text: str, field: str) -> str:

@@ -77,6 +77,7 @@ class Enrol(Wire):
 class Enrolled(Wire):
     role: str
     name: str
+    public: str = Field(default="", description="owners: where shares will be sealed to")
     token: str = Field(default="", description="signers: the bearer token, shown once")
     vkey: str = Field(description="the key that signs the history; keep it")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from custodian.encoding import fingerprint
 from custodian.errors import CustodianError
 
 DIRECTORY = click.option(
@@ -111,6 +112,9 @@ def init_ca(directory: Path, profiles: Path | None, days: int, **wanted: Any) ->
     now = datetime.now(UTC).replace(microsecond=0)
     made = run(directory, profiles, Wanted(**wanted, not_before=now, not_after=now + timedelta(days=days)))
     click.echo(f"{wanted['key']} is sealed for {made.policy} and in custody.")
+    click.echo("Each owner saw the fingerprint of their key when they enrolled; ask them for it, it must be:")
+    for name, public in made.owners.items():
+        click.echo(f"  {name}  {fingerprint(public)}")
     click.echo(f"The CA's certificate: {made.certificate}")
 
 

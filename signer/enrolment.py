@@ -52,6 +52,7 @@ POLICY = """\
 @dataclass(frozen=True, slots=True)
 class NewCa:
     policy: Policy
+    owners: dict[str, str]  # the public keys that shares were sealed to
     certificate: Path
 
 
@@ -126,7 +127,8 @@ def init_ca(directory: Path, profiles: Path | None, wanted: Wanted) -> NewCa:
     )
     made = make_key(plan)
     asyncio.run(_hand_in(directory, config.custodian.url, made))
-    return NewCa(policy, _configure(directory, wanted.key, profiles, made))
+    owners = {name: str(public) for name, public in plan.owners.items()}
+    return NewCa(policy, owners, _configure(directory, wanted.key, profiles, made))
 
 
 def _configure(directory: Path, key: str, profiles: Path | None, made: Made) -> Path:

@@ -14,6 +14,7 @@ from custodian.commands.asking import (
     json_option,
     server,
 )
+from custodian.encoding import fingerprint
 
 
 @click.group(cls=Commands)
@@ -55,8 +56,18 @@ def list_owners(client: Client, *, everybody: bool, as_json: bool) -> None:
     if as_json:
         echo_json(people)
         return
-    rows = [(each["name"], each["role"], "disabled" if each["disabled"] else "") for each in people]
-    echo_table(("NAME", "ROLE", ""), rows, "There are no owners yet; `custodian owner invite` invites one.")
+    rows = [
+        (
+            each["name"],
+            each["role"],
+            fingerprint(each["public"]) if each["public"] else "",
+            "disabled" if each["disabled"] else "",
+        )
+        for each in people
+    ]
+    echo_table(
+        ("NAME", "ROLE", "KEY", ""), rows, "There are no owners yet; `custodian owner invite` invites one."
+    )
 
 
 @owner.command("disable")
@@ -97,6 +108,10 @@ def enrol(
         echo_json(enrolled)
         return
     click.echo(f"You are enrolled as {enrolled['name']}, {enrolled['role']}.")
+    if enrolled["public"]:
+        click.echo(
+            f"Your key is {fingerprint(enrolled['public'])}; whoever makes a key for you should see the same."
+        )
     click.echo(f"The history is verified with this key; keep it:\n{enrolled['vkey']}")
 
 
