@@ -16,6 +16,7 @@ from custodian.encoding import decode_base64
 from custodian.errors import (
     BadInput,
     CannotOpen,
+    Conflict,
     CustodianError,
     Forbidden,
     FormatError,
@@ -56,8 +57,9 @@ _ANSWERS: dict[type[CustodianError], tuple[int, int]] = {
     QuorumMissing: (Number.KEY_UNAVAILABLE, 503),
     Unavailable: (Number.KEY_UNAVAILABLE, 503),
     CannotOpen: (Number.KEY_UNAVAILABLE, 503),
-    Untrusted: (Number.KEY_UNAVAILABLE, 503),
     TooMany: (Number.KEY_UNAVAILABLE, 429),
+    Conflict: (Number.KEY_UNAVAILABLE, 503),
+    Untrusted: (Number.KEY_UNAVAILABLE, 503),
     Forbidden: (Number.AGAINST_POLICY, 403),
     BadInput: (400, 400),
 }
