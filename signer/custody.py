@@ -9,6 +9,7 @@ grace.
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import logging
 import secrets
 import time
@@ -95,6 +96,9 @@ class CustodyKey:
         self._ahead: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.heard = 0.0  # monotonic time of the custodian's last word; 0: not connected
+        self._streams = itertools.count(1)
+        self._stream = 0  # which stream of news tells of ended leases; 0: none
+        self._ended: set[str] = set()  # leases ended while the last one asked for was opening
 
     @property
     def leases(self) -> tuple[OpenLease, ...]:
@@ -116,6 +120,7 @@ class CustodyKey:
                 await written
                 return signature
             except HolderGone:
+                lease.retired = True
                 continue
             except OSError:
                 raise Unavailable("the record of the signature could not be written; see the disk") from None
@@ -158,18 +163,27 @@ class CustodyKey:
             return self._fitting(purpose) or await self._open(purpose)
 
     async def _open(self, purpose: Purpose) -> OpenLease:
-        if not self._connected():
+        stream = self._stream
+        if not stream or not self._connected():
             raise Unavailable("the custodian cannot be reached; no key opens without it")
         await self._settle()
+        self._ended.clear()
         granted = await self._request(purpose)
         entry, receipt = granted["entry"].encode(), granted["receipt"].encode()
         try:
             self._witness.accept(entry, receipt, granted["consistency"])
             lease = await self._hold(granted)
         except CustodianError:
-            await self._client.post(f"/leases/{granted['id']}/close", {"used": 0})
+            with contextlib.suppress(CustodianError):  # why it did not open is what counts
+                await self._client.post(f"/leases/{granted['id']}/close", {"used": 0})
             raise
         self._leases[lease.id] = lease
+        if lease.id in self._ended:
+            self.end(lease.id)
+        elif stream != self._stream:  # news of its end may have been missed
+            self.retire(lease)
+        if lease.retired:
+            raise Unavailable("the lease ended while its key was opening; try again")
         log.info("lease %s: %d uses until %s", lease.id, lease.uses, granted["end"])
         return lease
 
@@ -230,8 +244,7 @@ class CustodyKey:
         lease = self._leases.pop(lease_id, None)
         log.info("lease %s: key gone, %s", lease_id, why)
         if lease:
-            lease.retired = True
-            lease.channel.close()
+            lease.retired = True  # its channel ends by itself, once every answer in it is read
             used = max(lease.taken, lease.uses - left) if why == "closed" else lease.uses
             if why in ("closed", "used up"):
                 task = asyncio.create_task(self._give_back(lease, used))
@@ -254,6 +267,7 @@ class CustodyKey:
 
     def end(self, lease_id: str) -> None:
         """Kill a keyholder: its lease was ended by the custodian."""
+        self._ended.add(lease_id)
         if lease := self._leases.get(lease_id):
             lease.retired = True
             self._broker.kill(lease_id)
@@ -287,29 +301,35 @@ class CustodyKey:
                 async for event, data in self._client.news(self._signer):
                     self.heard = time.monotonic()
                     if event == "live":
+                        self._stream = next(self._streams)
                         for lease_id in known - set(data["leases"]):
                             self.end(lease_id)
                     elif event == "ended":
                         self.end(data["lease"])
             except CustodianError as error:
                 log.warning("%s", error.detail)
+            self._stream = 0
             await asyncio.sleep(0.2)
 
     async def watch(self) -> None:
-        """Wipe when the custodian is silent, give back what is idle or about to end; send records."""
+        """Look after the leases for ever."""
         while True:
             await asyncio.sleep(0.1)
-            if self._leases and not self._connected():
-                log.warning("the custodian is silent for %g s: wiping", self._policy.grace)
-                for lease in self.leases:
-                    self.end(lease.id)
+            with contextlib.suppress(CustodianError):  # the next look may do better
+                await self._look_after()
+
+    async def _look_after(self) -> None:
+        """Wipe when the custodian is silent, give back what is idle or about to end; send records."""
+        if self._leases and not self._connected():
+            log.warning("the custodian is silent for %g s: wiping", self._policy.grace)
             for lease in self.leases:
-                idle = time.monotonic() - lease.last_used > self._policy.idle
-                if idle or lease.end - time.time() < CLOSE_EARLY:
-                    self.retire(lease)
-            if self._journal.owed and self._connected():
-                with contextlib.suppress(CustodianError):
-                    await self._journal.flush()
+                self.end(lease.id)
+        for lease in self.leases:
+            idle = time.monotonic() - lease.last_used > self._policy.idle
+            if idle or lease.end - time.time() < CLOSE_EARLY:
+                self.retire(lease)
+        if self._journal.owed and self._connected():
+            await self._journal.flush()
 
 
 def _record(lease: str, number: int, prepared: Prepared, purpose: Purpose) -> Record:

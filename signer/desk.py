@@ -11,6 +11,7 @@ sides are the same program, forked before anything was started.
 import asyncio
 import itertools
 import json
+import logging
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from custodian.errors import CustodianError, Unavailable
 from signer.client import BY_CODE
 from signer.custody import CustodyKey
 from signer.issue import Prepared
+
+log = logging.getLogger(__name__)
 
 
 class _Frames(asyncio.Protocol):
@@ -79,6 +82,14 @@ class Desk(_Frames):
             answer = await self._key.sign(_decode(json.loads(head), tbs)) if size else await self._status()
         except CustodianError as error:
             told = {"code": error.code, "detail": error.detail, "members": error.members}
+            self.send(number + b"\x00" + json.dumps(told).encode())
+        except Exception:
+            log.exception("a signature failed")
+            told = {
+                "code": Unavailable.code,
+                "detail": "internal error; the signer's log tells more",
+                "members": {},
+            }
             self.send(number + b"\x00" + json.dumps(told).encode())
         else:
             self.send(number + b"\x01" + answer)

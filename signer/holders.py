@@ -18,6 +18,7 @@ from custodian.errors import CannotOpen, Forbidden, Unavailable
 
 MAX_MESSAGE = 1 << 20
 OPEN_PATIENCE = 30  # seconds
+GONE = "the broker is gone and every key with it; restart the signer"
 
 
 class HolderGone(Exception):
@@ -44,10 +45,6 @@ class Channel(asyncio.Protocol):
             if not future.done():
                 future.set_exception(HolderGone())
         self._waiting.clear()
-
-    def close(self) -> None:
-        if self._transport:
-            self._transport.abort()
 
     def sign(self, tbs: bytes, profile: str) -> asyncio.Future[bytes]:
         """Ask for a signature. The future raises Forbidden or HolderGone."""
@@ -155,7 +152,7 @@ class BrokerClient:
         try:
             self._socket.send(json.dumps(message).encode())
         except OSError:
-            raise Unavailable("the broker is gone; restart the signer") from None
+            raise Unavailable(GONE) from None
 
     def _receive(self) -> None:
         try:
@@ -166,6 +163,8 @@ class BrokerClient:
             data, descriptors = b"", []
         if not data:
             self._loop.remove_reader(self._socket)
+            for waiting in self._waiting.values():
+                waiting.set_exception(Unavailable(GONE))
             return
         message = json.loads(data)
         if "gone" in message:
