@@ -60,6 +60,7 @@ _ANSWERS: dict[type[CustodianError], tuple[int, int]] = {
     TooMany: (Number.KEY_UNAVAILABLE, 429),
     Conflict: (Number.KEY_UNAVAILABLE, 503),
     Untrusted: (Number.KEY_UNAVAILABLE, 503),
+    Forbidden: (Number.AGAINST_POLICY, 403),
     BadInput: (400, 400),
 }
 
