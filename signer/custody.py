@@ -95,6 +95,9 @@ class CustodyKey:
         self._opening = asyncio.Lock()
         self._ahead: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._sending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sending.set_result(None)
+        self._stopping = False
         self.heard = 0.0  # monotonic time of the custodian's last word; 0: not connected
         self._streams = itertools.count(1)
         self._stream = 0  # which stream of news tells of ended leases; 0: none
@@ -163,6 +166,8 @@ class CustodyKey:
             return self._fitting(purpose) or await self._open(purpose)
 
     async def _open(self, purpose: Purpose) -> OpenLease:
+        if self._stopping:
+            raise Unavailable("the signer stops")
         stream = self._stream
         if not stream or not self._connected():
             raise Unavailable("the custodian cannot be reached; no key opens without it")
@@ -180,7 +185,7 @@ class CustodyKey:
         self._leases[lease.id] = lease
         if lease.id in self._ended:
             self.end(lease.id)
-        elif stream != self._stream:  # news of its end may have been missed
+        elif stream != self._stream or self._stopping:  # news of its end may have been missed
             self.retire(lease)
         if lease.retired:
             raise Unavailable("the lease ended while its key was opening; try again")
@@ -279,7 +284,8 @@ class CustodyKey:
             self._broker.retire(lease.id)
 
     async def stop(self) -> None:
-        """Give every lease back and wait until the custodian knows."""
+        """Give every lease back, open no more, and wait until the custodian knows."""
+        self._stopping = True
         for lease in self.leases:
             self.retire(lease)
         with contextlib.suppress(TimeoutError, CustodianError):
@@ -316,10 +322,13 @@ class CustodyKey:
         while True:
             await asyncio.sleep(0.1)
             with contextlib.suppress(CustodianError):  # the next look may do better
-                await self._look_after()
+                self._look_after()
 
-    async def _look_after(self) -> None:
-        """Wipe when the custodian is silent, give back what is idle or about to end; send records."""
+    def _look_after(self) -> None:
+        """Wipe when the custodian is silent, give back what is idle or about to end; send records.
+
+        It waits for nothing: a custodian that hangs must not delay the wipe.
+        """
         if self._leases and not self._connected():
             log.warning("the custodian is silent for %g s: wiping", self._policy.grace)
             for lease in self.leases:
@@ -328,7 +337,11 @@ class CustodyKey:
             idle = time.monotonic() - lease.last_used > self._policy.idle
             if idle or lease.end - time.time() < CLOSE_EARLY:
                 self.retire(lease)
-        if self._journal.owed and self._connected():
+        if self._journal.owed and self._connected() and self._sending.done():
+            self._sending = asyncio.create_task(self._send_records())
+
+    async def _send_records(self) -> None:
+        with contextlib.suppress(CustodianError):  # they stay owed, and are sent again
             await self._journal.flush()
 
 

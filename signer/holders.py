@@ -88,6 +88,7 @@ class BrokerClient:
 
     def __init__(self, gone: Callable[[str, str, int], None], *, secret_memory: bool = True) -> None:
         self._gone = gone
+        self._open: set[str] = set()
         self._calls = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -125,6 +126,7 @@ class BrokerClient:
         answer, descriptors = await self._ask(do="open", lease=lease)
         if "error" in answer:
             raise CannotOpen(answer["error"], tuple(answer["members"].get("owners", ())))
+        self._open.add(answer["opened"])
         connection = socket.socket(fileno=descriptors[0])
         _, channel = await self._loop.create_unix_connection(Channel, sock=connection)
         return channel, answer
@@ -154,6 +156,10 @@ class BrokerClient:
         except OSError:
             raise Unavailable(GONE) from None
 
+    def _tell_gone(self, lease: str, why: str, left: int) -> None:
+        self._open.discard(lease)
+        self._gone(lease, why, left)
+
     def _receive(self) -> None:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._socket, MAX_MESSAGE, 8)
@@ -165,9 +171,11 @@ class BrokerClient:
             self._loop.remove_reader(self._socket)
             for waiting in self._waiting.values():
                 waiting.set_exception(Unavailable(GONE))
+            for lease in tuple(self._open):
+                self._tell_gone(lease, "the broker is gone", 0)
             return
         message = json.loads(data)
         if "gone" in message:
-            self._gone(message["gone"], message["why"], message["left"])
+            self._tell_gone(message["gone"], message["why"], message["left"])
         elif future := self._waiting.get(message["call"]):
             future.set_result((message, descriptors))

@@ -1,6 +1,8 @@
 """Each way a lease ends; after each, the process with the key is gone."""
 
 import json
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -26,7 +28,9 @@ def seconds_until_gone(pid: int) -> float:
 
 def ended_leases(site: Site) -> list[tuple[str, int]]:
     """Return why each lease ended, and how many of its uses went back, oldest first."""
-    return [(each["reason"], each["returned"]) for each in site.world.history() if each["type"] == "lease.ended"]
+    return [
+        (each["reason"], each["returned"]) for each in site.world.history() if each["type"] == "lease.ended"
+    ]
 
 
 def test_a_revoked_key_is_gone_at_once(site: Site) -> None:
@@ -90,9 +94,6 @@ def test_a_key_is_gone_when_the_first_delegation_under_it_ends(site: Site) -> No
 
 def test_the_kernel_ends_a_key_though_nobody_tells_it_to(site: Site) -> None:
     """Neither the API process nor the broker runs when the end comes."""
-    import os
-    import signal
-
     site.world.lend("alice", duration="1h")
     end = parse_instant(site.world.delegate("bob", duration="3s").ok()["end"], "end").timestamp()
     keyholder = open_key(site)
