@@ -14,9 +14,9 @@ from custodian.delegations import Wish
 from custodian.encoding import decode_base64, encode_base64, format_instant, parse_duration, parse_instant
 from custodian.errors import BadInput, Forbidden, NotFound
 from custodian.identity import parse_identity
-from custodian.metrics import CONTENT_TYPE, render
 from custodian.news import news
 from custodian.outlook import outlook
+from custodian.probes import PROBES
 from custodian.sealing import parse_public_key
 from custodian.service import Custody
 from custodian.store import Transaction
@@ -273,25 +273,6 @@ CALLS = (
 )
 
 
-async def healthz(_: web.Request) -> web.Response:
-    """Say that the daemon runs."""
-    return web.json_response({"status": "ok"})
-
-
-async def readyz(request: web.Request) -> web.Response:
-    """Say whether the database answers. A key that nobody lent is no reason not to be ready."""
-    await request.app[CUSTODY].look(lambda tx: tx.row("SELECT 1"))
-    return web.json_response({"status": "ready"})
-
-
-async def metrics(request: web.Request) -> web.Response:
-    """Give Prometheus its figures, on this host only: they name keys and signers."""
-    if request.remote not in ("127.0.0.1", "::1"):
-        raise Forbidden("metrics are for this host only")
-    body = render(await request.app[CUSTODY].look(outlook))
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
-
-
 async def describe(_: web.Request) -> web.Response:
     """Return this document."""
     return web.json_response(openapi(CALLS, PLAIN, VERSION))
@@ -299,9 +280,7 @@ async def describe(_: web.Request) -> web.Response:
 
 PLAIN = (
     ("/api/v1/openapi.json", describe),
-    ("/healthz", healthz),
-    ("/readyz", readyz),
-    ("/metrics", metrics),
+    *PROBES,
 )
 
 

@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from custodian.api import make_app
+from custodian.config import Bodies
 from custodian.encoding import decode_base64, encode_base64
-from custodian.envelope import Envelope, KeyFacts, parse_envelope, seal
+from custodian.envelope import Envelope, KeyFacts, open_payload, parse_envelope, seal
 from custodian.identity import Identity, announce
 from custodian.init import Plan, create_custodian
 from custodian.policy import parse_policy
@@ -188,8 +191,6 @@ class Borrower:
                 decode_base64(lent["sealed"], "sealed"), terms.share_info
             )
         seed = join(envelope.facts.policy, envelope.facts.id, envelope.commitments, shares)
-        from custodian.envelope import open_payload
-
         return bytes(open_payload(envelope, seed))
 
     def news(self) -> "News":
@@ -335,6 +336,16 @@ def free_addresses() -> Iterable[str]:
     """Yield addresses of this host, a new one each time: each has its own count of failed logins."""
     for number in range(2, 250):
         yield f"127.0.0.{number}"
+
+
+def routes() -> set[str]:
+    """Return every verb and path of the daemon."""
+    app = make_app(None, Bodies())  # type: ignore[arg-type] - only the routes are looked at
+    return {
+        f"{route.method} {route.resource.canonical}"
+        for route in app.router.routes()
+        if isinstance(route.resource, web.Resource)
+    }
 
 
 def raw_connection(daemon: Daemon) -> ssl.SSLSocket:

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from running import ADMIN, COSTS, Daemon, World, basic, make_daemon, password_of, wait_until
+from running import ADMIN, COSTS, Daemon, World, basic, make_daemon, make_world, password_of, wait_until
 
 from custodian.config import Settings, parse_listen, read_settings
 from custodian.errors import BadInput, Conflict, CustodianError
@@ -71,7 +71,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:8443", ("::1", 8443)), ("0.0.0.0:1", ("0.0.0.0", 1))],
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:8443", ("::1", 8443)), ("[::]:1", ("::", 1))],
 )
 def test_where_to_listen_is_an_address_and_a_port(text: str, place: tuple[str, int]) -> None:
     assert parse_listen(text) == place
@@ -281,8 +281,6 @@ def test_a_stop_is_orderly_and_in_the_history(tmp_path: Path, number: int) -> No
 
 
 def test_a_stop_ends_the_streams_of_signers_and_is_not_held_up_by_them(tmp_path: Path) -> None:
-    from running import make_world
-
     world = make_world(tmp_path / "state")
     news = world.signer.news()
     assert news.next() == ("live", {"leases": []})

@@ -62,6 +62,7 @@ CUSTODIAN_SHELL = [
     "views",
     "calls",
     "news",
+    "probes",
     "api",
     "web",
     "init",

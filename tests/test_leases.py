@@ -1,23 +1,16 @@
 """Leases: exact counts, one answer for one question, and how each comes to its end."""
 
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from bench import ADMIN, Bench
-from examples import HOUR, NOW, PURPOSE, SECOND, private_key
-from running import SECRET, World
+from examples import HOUR, NOW, PURPOSE, private_key
 
 from custodian import accounts, ending, leases
-from custodian.checkpoint import follows, open_checkpoint, open_receipt
-from custodian.encoding import decode_base64
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
 from custodian.leases import Signature
-from custodian.note import parse_verify_key
 from custodian.quorum import Missing
 from custodian.terms import Constraints
 
@@ -293,137 +286,3 @@ def test_records_sent_before_a_close_are_not_owed(lent: Bench) -> None:
     record(lent, signature(lease, 1), signature(lease, 2))
     close(lent, lease, 2)
     assert lent.look(leases.records_owed, "ca-1") == 0
-
-
-# -- over the wire
-
-
-def test_a_quorum_opens_the_key_and_the_answer_proves_itself(world: World) -> None:
-    world.lend("alice", "bob")
-    seen = open_checkpoint(
-        world.person("auditor", "GET", "/history/checkpoint").body, parse_verify_key(world.vkey)
-    )
-    lease = world.signer.ask(seen=seen.head.size).ok()
-    assert world.signer.join(lease) == SECRET
-    receipt = open_receipt(
-        lease["receipt"].encode(), entry=lease["entry"].encode(), log=parse_verify_key(world.vkey)
-    )
-    follows(seen, receipt.checkpoint, [decode_base64(each, "proof") for each in lease["consistency"]])
-    assert lease["id"] in lease["entry"]
-
-
-def test_one_owner_alone_opens_nothing_and_the_answer_says_who_is_missing(world: World) -> None:
-    world.lend("bob")
-    answer = world.signer.ask()
-    assert (answer.status, answer.json["type"]) == (409, "quorum-missing")
-    assert answer.json["needed"] == 1
-    assert answer.json["any_of"] == ["alice", "carol"]
-    assert answer.json["granted"] == ["bob"]
-    assert answer.json["detail"] == "1 more of the owners of ca must delegate: alice or carol"
-
-
-def test_a_signer_that_saw_more_history_than_there_is_is_told_so_and_nothing_is_spent(world: World) -> None:
-    lent = world.lend("alice", "bob")
-    answer = world.signer.ask(seen=1_000_000)
-    assert (answer.status, answer.json["type"]) == (409, "conflict")
-    assert world.left(*lent) == [10, 10]
-
-
-def test_an_answer_that_was_lost_can_be_had_again_with_a_newer_checkpoint_seen(world: World) -> None:
-    lent = world.lend("alice", "bob")
-    first = world.signer.ask("lost-answer").ok()
-    world.lend("carol")
-    again = world.signer.call("POST", "/leases", world.signer.question("lost-answer", seen=world.size())).ok()
-    assert again["id"] == first["id"]
-    assert world.left(*lent) == [9, 9]
-
-
-def test_fifty_asks_at_once_for_one_use_get_exactly_one_lease(world: World) -> None:
-    lent = world.lend("alice", uses=100) + world.lend("bob", uses=1)
-    with ThreadPoolExecutor(50) as threads:
-        answers = list(threads.map(lambda _: world.signer.ask(), range(50)))
-    assert sorted({each.status for each in answers}) == [201, 409]
-    assert [each.status for each in answers].count(201) == 1
-    assert world.left(*lent) == [99, 0]
-
-
-def test_fifty_asks_at_once_under_one_request_are_one_lease(world: World) -> None:
-    lent = world.lend("alice", "bob")
-    with ThreadPoolExecutor(50) as threads:
-        answers = list(threads.map(lambda _: world.signer.ask("all-at-once"), range(50)))
-    assert len({each.ok()["id"] for each in answers}) == 1
-    assert world.left(*lent) == [9, 9]
-
-
-# -- news
-
-
-def test_a_revocation_reaches_the_signer_at_once(world: World) -> None:
-    delegation, _ = world.lend("alice", "bob")
-    lease = world.signer.ask().ok()["id"]
-    news = world.signer.news()
-    event, data = news.next() or ("", None)
-    assert (event, lease in data["leases"]) == ("live", True)
-    took = _latency(world, news, delegation)
-    news.close()
-    assert took < 2, "seconds from the owner's answer to the signer's news"
-
-
-def _latency(world: World, news: Any, delegation: str) -> float:
-    """Revoke, and return for how many seconds after the answer the news came; less than 0 is before it."""
-    heard: list[float] = []
-
-    def listen() -> None:
-        assert news.next() is not None
-        heard.append(time.monotonic())
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    world.person("alice", "DELETE", f"/delegations/{delegation}").ok()
-    answered = time.monotonic()
-    listener.join(10)
-    return heard[0] - answered
-
-
-def test_news_of_one_signer_is_not_heard_by_another(world: World) -> None:
-    delegation, _ = world.lend("alice", "bob")
-    lease = world.signer.ask().ok()["id"]
-    mine, others = world.signer.news(), world.signers["ca-2"].news()
-    mine.next()
-    assert others.next() == ("live", {"leases": []})
-    world.person("alice", "DELETE", f"/delegations/{delegation}").ok()
-    assert mine.next() == ("ended", {"lease": lease})
-    other_lines = others.response.readline(), others.response.readline()
-    assert other_lines == (b"event: ping\n", b"data: {}\n")
-    mine.close()
-    others.close()
-
-
-def test_a_signer_that_starts_anew_loses_its_leases_and_hears_of_it(world: World) -> None:
-    world.lend("alice", "bob")
-    lease = world.signer.ask().ok()["id"]
-    news = world.signer.news()
-    news.next()
-    world.signer.announce()
-    assert news.next() == ("ended", {"lease": lease})
-    news.close()
-    assert world.signer.ask().status == 409
-
-
-def test_a_signer_that_follows_again_learns_what_is_still_live(world: World) -> None:
-    world.lend("alice", "bob")
-    kept, closed = (world.signer.ask().ok()["id"] for _ in range(2))
-    world.signer.call("POST", f"/leases/{closed}/close", {"used": 0}).ok()
-    news = world.signer.news()
-    assert news.next() == ("live", {"leases": [kept]})
-    news.close()
-
-
-def test_ended_news_is_told_when_nobody_closes(bench: Bench) -> None:
-    """The daemon's look after what is due; see also test_config for the loop that calls it."""
-    bench.lend("alice")
-    bench.lend("bob")
-    lease = bench.lease()
-    bench.clock.advance(minutes=7)
-    assert bench.do(ending.end_expired_leases) == [("ca-1", lease)]
-    assert bench.clock.now > NOW + SECOND

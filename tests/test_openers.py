@@ -199,9 +199,9 @@ def inside(act: Callable[[], Any]) -> str:
         ("compute", lambda: derive(PASSWORD, KDF).proves(bytes(32)), "False"),
         ("draw random bytes", lambda: len(os.urandom(32)), "32"),
         ("read a file", lambda: Path("/etc/passwd").read_text(), "PermissionError"),
-        ("write a file", lambda: Path("/tmp/x").write_text(""), "PermissionError"),
+        ("write a file", lambda: Path("x").write_text(""), "PermissionError"),
         ("connect", lambda: socket.socket(socket.AF_INET), "killed by 31"),
-        ("run a program", lambda: os.execv("/bin/true", ["true"]), "killed by 31"),
+        ("run a program", lambda: os.execv("/bin/true", ["true"]), "killed by 31"),  # noqa: S606
         ("signal another", lambda: os.kill(os.getppid(), 0), "killed by 31"),
     ],
 )
