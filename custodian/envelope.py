@@ -20,8 +20,13 @@ seed that only a quorum can join:
     kek = HKDF-SHA-256(ikm = seed, salt = "", info = "custodian/key/v1" 0x00 id)
 
 so who may open the key, and to which signers it may be lent, cannot be changed without opening it.
+Owners lend without opening it, though. So each share is sealed under the *facts*, the lines above the
+owners', and opens for its owner only where none of them was changed:
+
+    info = "custodian/share/v1" 0x00 SHA-256(facts) 0x00 owner
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,7 +70,10 @@ LINE = 64
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """What is public about a key: what it is called, what it is, who may be lent it."""
+    """What is public about a key: what it is called, what it is, who may be lent it.
+
+    `bytes()` is the header's lines from the first through the last signer's.
+    """
 
     name: str
     id: str
@@ -75,6 +83,28 @@ class KeyFacts:
     subject: bytes  # DER of the name it signs under
     policy: Policy
     signers: Mapping[str, Identity]
+
+    def __bytes__(self) -> bytes:
+        lines = [
+            VERSION,
+            f"name: {self.name}",
+            f"id: {self.id}",
+            f"created: {format_instant(self.created)}",
+            f"algorithm: {self.algorithm}",
+            f"public: {self.public.hex()}",
+            f"subject: {encode_base64(self.subject)}",
+            f"policy: {self.policy}",
+            *(f"signer: {name} {identity}" for name, identity in self.signers.items()),
+        ]
+        return ("\n".join(lines) + "\n").encode("ascii")
+
+    def share_info(self, owner: str) -> bytes:
+        """Return the HPKE info under which `owner`'s share is sealed: under other facts it does not open.
+
+        An owner seals their share to what a signer of these facts announced, so they must be those that
+        the key was sealed with, not what the envelope's keeper made of them.
+        """
+        return b"\x00".join((b"custodian/share/v1", hashlib.sha256(bytes(self)).digest(), owner.encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +133,6 @@ class Envelope:
         return {owner: holding.commitment for owner, holding in self.holdings.items()}
 
 
-def share_info(key_id: str, owner: str) -> bytes:
-    """Return the HPKE info under which a share is sealed to its owner."""
-    return b"\x00".join((b"custodian/share/v1", key_id.encode(), owner.encode()))
-
-
 def seal(
     facts: KeyFacts,
     owners: Mapping[str, PublicKey],
@@ -128,7 +153,7 @@ def seal(
         owner: Holding(
             owners[owner],
             commit(share, facts.id, owner),
-            owners[owner].seal(share, share_info(facts.id, owner)),
+            owners[owner].seal(share, facts.share_info(owner)),
         )
         for owner, share in shares.items()
     }
@@ -169,21 +194,10 @@ def derive_kek(seed: bytes | bytearray, key_id: str) -> bytearray:
 
 def _header(facts: KeyFacts, holdings: Mapping[str, Holding]) -> bytes:
     lines = [
-        VERSION,
-        f"name: {facts.name}",
-        f"id: {facts.id}",
-        f"created: {format_instant(facts.created)}",
-        f"algorithm: {facts.algorithm}",
-        f"public: {facts.public.hex()}",
-        f"subject: {encode_base64(facts.subject)}",
-        f"policy: {facts.policy}",
-        *(f"signer: {name} {identity}" for name, identity in facts.signers.items()),
-        *(
-            f"owner: {owner} {held.public} {encode_base64(held.commitment)} {encode_base64(held.sealed)}"
-            for owner, held in holdings.items()
-        ),
+        f"owner: {owner} {held.public} {encode_base64(held.commitment)} {encode_base64(held.sealed)}\n"
+        for owner, held in holdings.items()
     ]
-    return ("\n".join(lines) + "\n\n").encode("ascii")
+    return bytes(facts) + ("".join(lines) + "\n").encode("ascii")
 
 
 def parse_envelope(data: bytes) -> Envelope:

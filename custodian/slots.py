@@ -8,6 +8,8 @@ password, a passkey and a device key differ only in where the slot's private key
     unlock = HKDF-SHA-256(root, info = "custodian/slot/v1/unlock")  the slot's private key
     login  = HKDF-SHA-256(root, info = "custodian/slot/v1/login")   proves the password, opens nothing
     verifier = SHA-256(login)                                       what the custodian keeps
+
+The seal is bound to everything else that the slot says, so whoever keeps it can change none of it.
 """
 
 import hashlib
@@ -15,7 +17,7 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -84,28 +86,32 @@ class Slot:
     sealed: bytes  # the owner's private key, sealed to `public`
 
     def __bytes__(self) -> bytes:
-        return canonical_json(
-            {
-                "type": VERSION,
-                "owner": self.owner,
-                "id": self.id,
-                "kind": self.kind,
-                "parameters": dict(self.parameters),
-                "public": str(self.public),
-                "owner_public": str(self.owner_public),
-                "sealed": encode_base64(self.sealed),
-            }
-        )
+        return canonical_json(self._said() | {"sealed": encode_base64(self.sealed)})
+
+    @property
+    def info(self) -> bytes:
+        """The HPKE info of what is sealed: the digest of the slot without it."""
+        return b"custodian/slot/v1\x00" + hashlib.sha256(canonical_json(self._said())).digest()
+
+    def _said(self) -> dict[str, object]:
+        return {
+            "type": VERSION,
+            "owner": self.owner,
+            "id": self.id,
+            "kind": self.kind,
+            "parameters": dict(self.parameters),
+            "public": str(self.public),
+            "owner_public": str(self.owner_public),
+        }
 
     def open(self, unlock: PrivateKey) -> PrivateKey:
         """Return the owner's private key.
 
         Raises:
-            CannotOpen: `unlock` is not the slot's, or what it opens is not the owner's private key:
-                anyone can seal to a slot.
+            CannotOpen: `unlock` is not the slot's, a word of the slot was changed, or what it opens is
+                not the owner's private key: anyone can seal to a slot.
         """
-        info = _info(self.owner, self.id, self.owner_public)
-        raw = unlock.open(self.sealed, info)
+        raw = unlock.open(self.sealed, self.info)
         if len(raw) != PRIVATE_SIZE or PrivateKey(self.owner_public.suite, raw).public != self.owner_public:
             raise CannotOpen("the slot holds another key than its owner's")
         return PrivateKey(self.owner_public.suite, raw)
@@ -133,8 +139,8 @@ def make_slot(
 ) -> Slot:
     """Seal an owner's private key to a slot. `place` is the owner's name, the slot's id and kind."""
     owner, slot_id, kind = place
-    sealed = public.seal(owner_key.raw, _info(owner, slot_id, owner_key.public))
-    return Slot(owner, slot_id, kind, parameters, public, owner_key.public, sealed)
+    empty = Slot(owner, slot_id, kind, parameters, public, owner_key.public, b"")
+    return replace(empty, sealed=public.seal(owner_key.raw, empty.info))
 
 
 def check_password(password: str) -> str:
@@ -216,7 +222,3 @@ _CHECKS: Mapping[str, Callable[[Mapping[str, str | int]], object]] = {
 
 def _expand(root: bytes, use: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt=None, info=b"custodian/slot/v1/" + use).derive(root)
-
-
-def _info(owner: str, slot_id: str, owner_public: PublicKey) -> bytes:
-    return b"\x00".join((b"custodian/slot/v1", owner.encode(), slot_id.encode(), str(owner_public).encode()))

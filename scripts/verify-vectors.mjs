@@ -30,7 +30,7 @@ function need(condition, why) {
 
 const bytes = (text) => Buffer.from(text, "utf8");
 const hex = (text) => Buffer.from(text, "hex");
-const joined = (...parts) => Buffer.concat(parts.flatMap((part, i) => (i ? [Buffer.from([0]), bytes(part)] : [bytes(part)])));
+const joined = (...parts) => Buffer.concat(parts.flatMap((part, i) => [Buffer.alloc(i ? 1 : 0), Buffer.from(part)]));
 const sha256 = (data) => crypto.createHash("sha256").update(data).digest();
 const hmac = (key, data) => crypto.createHmac("sha256", key).update(data).digest();
 const hkdf = (ikm, info, size) => Buffer.from(crypto.hkdfSync("sha256", ikm, Buffer.alloc(0), info, size));
@@ -331,7 +331,8 @@ function parseEnvelope(data) {
   need(/^(?:.{64}\n)*.{1,64}\n$/.test(body), "not lines of 64");
   const payload = base64(body.replaceAll("\n", ""));
   need(payload.length > 28, "payload too short");
-  return { id, policy, owners, payload, header: bytes(header) };
+  const facts = bytes(header.slice(0, header.indexOf("\nowner: ") + 1));
+  return { id, policy, owners, payload, facts, header: bytes(header) };
 }
 
 // --- slots, terms ----------------------------------------------------------------------------------------
@@ -411,7 +412,7 @@ const CHECKS = {
     for (const [owner, key] of all("owner-key").map((row) => row.split(" "))) {
       const { sealed } = envelope.owners.find((row) => row.owner === owner);
       try {
-        shares[owner] = open(privateKey(key), sealed, joined("custodian/share/v1", envelope.id, owner));
+        shares[owner] = open(privateKey(key), sealed, joined("custodian/share/v1", sha256(envelope.facts), owner));
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         unopened.push(owner);
@@ -427,8 +428,8 @@ const CHECKS = {
   "slot-v1"({ one, all, body }) {
     const slot = parseSlot(body);
     const unlock = privateKey(one("unlock"));
-    const info = joined("custodian/slot/v1", slot.owner, slot.id, slot.owner_public);
-    const raw = open(unlock, base64(slot.sealed), info);
+    const { sealed, ...said } = slot;
+    const raw = open(unlock, base64(sealed), joined("custodian/slot/v1", sha256(bytes(canonicalJson(said)))));
     if (all("root").length) {
       const root = hex(one("root"));
       expectSame(hkdf(root, bytes("custodian/slot/v1/unlock"), 32), unlock.raw, "unlock");

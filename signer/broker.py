@@ -32,7 +32,7 @@ from typing import Any
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from custodian.envelope import parse_envelope, share_info
+from custodian.envelope import parse_envelope
 from custodian.errors import CustodianError, Forbidden
 from custodian.hardening import Measure, shut_in, shut_in_broker
 from custodian.keyholder import USED_UP, Lease, check_terms, hold, open_lease, parse_lease
@@ -308,7 +308,7 @@ def rehearse() -> None:
     envelope = parse_envelope(made.envelope)
     shares = []
     for name, key in owners.items():
-        share = key.open(envelope.holdings[name].sealed, share_info(envelope.facts.id, name))
+        share = key.open(envelope.holdings[name].sealed, envelope.facts.share_info(name))
         terms = Terms(
             key="rehearsal",
             key_id=envelope.facts.id,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, combinations
 from typing import TypeVar
 
-from custodian.envelope import Envelope, KeyFacts, seal, share_info
+from custodian.envelope import Envelope, KeyFacts, seal
 from custodian.identity import Identity
 from custodian.policy import parse_policy
 from custodian.quorum import Ask, Delegation
@@ -68,8 +68,8 @@ def seal_facts(about: KeyFacts, seed: str = "envelope") -> Envelope:
 
 
 def opened_shares(envelope: Envelope, owners: Iterable[str]) -> dict[str, bytes]:
-    info = {owner: share_info(envelope.facts.id, owner) for owner in envelope.holdings}
-    return {owner: private_key(owner).open(envelope.holdings[owner].sealed, info[owner]) for owner in owners}
+    info = envelope.facts.share_info
+    return {owner: private_key(owner).open(envelope.holdings[owner].sealed, info(owner)) for owner in owners}
 
 
 def terms(owner: str = "alice", **changes: object) -> Terms:

@@ -250,14 +250,32 @@ MUTANTS = [
     Mutant(
         "envelope",
         "a share is sealed for any key",
-        '(b"custodian/share/v1", key_id.encode(), owner.encode())',
-        '(b"custodian/share/v1", owner.encode())',
+        "hashlib.sha256(bytes(self)).digest(), owner.encode()",
+        "owner.encode()",
     ),
     Mutant(
         "envelope",
         "a share is sealed for any owner",
-        '(b"custodian/share/v1", key_id.encode(), owner.encode())',
-        '(b"custodian/share/v1", key_id.encode())',
+        "hashlib.sha256(bytes(self)).digest(), owner.encode()",
+        "hashlib.sha256(bytes(self)).digest()",
+    ),
+    Mutant(
+        "envelope",
+        "a share is sealed under the key's id alone",
+        "hashlib.sha256(bytes(self)).digest(), owner.encode()",
+        "self.id.encode(), owner.encode()",
+    ),
+    Mutant(
+        "envelope",
+        "a share is sealed under any signers",
+        "hashlib.sha256(bytes(self)).digest(), owner.encode()",
+        'hashlib.sha256(bytes(self).partition(b"signer: ")[0]).digest(), owner.encode()',
+    ),
+    Mutant(
+        "envelope",
+        "a share is sealed under the first signer alone",
+        "hashlib.sha256(bytes(self)).digest(), owner.encode()",
+        'hashlib.sha256(b"".join(bytes(self).splitlines()[:9])).digest(), owner.encode()',
     ),
     Mutant(
         "envelope",
@@ -285,7 +303,15 @@ MUTANTS = [
         "False",
     ),
     Mutant("slots", "login and unlock are one", '_expand(root, b"login")', '_expand(root, b"unlock")'),
-    Mutant("slots", "a slot is any owner's", "owner.encode(), slot_id.encode(),", "slot_id.encode(),"),
+    *(
+        Mutant(
+            "slots",
+            f"a slot has any {field}",
+            "hashlib.sha256(canonical_json(self._said()))",
+            f'hashlib.sha256(canonical_json(self._said() | {{"{field}": ""}}))',
+        )
+        for field in ("owner", "id", "kind", "parameters", "public", "owner_public")
+    ),
     Mutant(
         "slots", "the work is not bounded", "if not least <= costs[name] <= most:", "if costs[name] > most:"
     ),

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,6 @@ from custodian.envelope import (
     open_payload,
     parse_envelope,
     seal,
-    share_info,
 )
 from custodian.errors import CannotOpen, FormatError, QuorumMissing
 from custodian.shares import commit, join
@@ -179,27 +179,95 @@ def test_no_word_of_the_header_can_be_changed(old, new):
 def test_a_policy_cannot_be_weakened():
     envelope = sealed_key("3 of (alice, bob, carol)")
     weaker = parse_envelope(remade(envelope, ("3 of (alice", "2 of (alice")))
+    shares = opened_shares(envelope, ("alice", "bob"))
     with pytest.raises(CannotOpen):
-        open_payload(weaker, seed_of(weaker, ("alice", "bob")))
+        open_payload(weaker, join(weaker.facts.policy, KEY_ID, weaker.commitments, shares))
+
+
+OTHER_FACTS = {
+    "name": ("name: ca\n", "name: cb\n"),
+    "id": (KEY_ID, OTHER_ID),
+    "created": ("12:00:00Z", "12:00:01Z"),
+    "algorithm": ("ecdsa-p256", "ecdsa-p384"),
+    "public": ("public: 00", "public: 01"),
+    "subject": (encode_base64(facts().subject), encode_base64(facts().subject[:-1] + b"B")),
+    "policy": ("2 of (alice, bob, carol)", "3 of (alice, bob, carol)"),
+    "signer_identity": (str(identity()), str(identity("eve"))),
+    "signer_name": ("signer: ca-1 ", "signer: ca-2 "),
+    "signer_added": ("\nowner: alice", f"\nsigner: eve {identity('eve')}\nowner: alice"),
+    "signer_dropped": (f"signer: ca-1 {identity()}\n", ""),
+}
+
+
+def test_an_envelope_with_another_signer_identity_opens_no_owners_share():
+    """Who keeps the envelope names a signer of their own; nobody's share may end up at its recipient."""
+    envelope = sealed_key()
+    lent_to_eve = parse_envelope(remade(envelope, OTHER_FACTS["signer_identity"]))
+    assert lent_to_eve.facts.signers == {"ca-1": identity("eve")}
+    assert lent_to_eve.holdings == envelope.holdings
+    assert opens_a_share(envelope) == ["alice", "bob", "carol"]
+    assert opens_a_share(lent_to_eve) == []
+
+
+@pytest.mark.parametrize("change", OTHER_FACTS)
+def test_an_envelope_with_another_word_about_the_key_opens_no_owners_share(change):
+    assert opens_a_share(parse_envelope(remade(sealed_key(), OTHER_FACTS[change]))) == []
+
+
+def test_an_envelope_with_its_signers_in_another_order_opens_no_owners_share():
+    envelope = sealed_key(signers={"ca-1": identity(), "ca-2": identity("ca-2")})
+    first, second = (f"signer: {name} {identity(name)}\n" for name in ("ca-1", "ca-2"))
+    assert opens_a_share(envelope) == ["alice", "bob", "carol"]
+    assert opens_a_share(parse_envelope(remade(envelope, (first + second, second + first)))) == []
+
+
+def test_a_share_sealed_anew_under_other_facts_is_not_the_one_dealt():
+    """Anyone can seal to an owner: such a share opens, and names its owner when it is joined."""
+    envelope = sealed_key()
+    lent_to_eve = parse_envelope(remade(envelope, OTHER_FACTS["signer_identity"]))
+    alice = lent_to_eve.holdings["alice"]
+    forged = alice.public.seal(bytes(48), lent_to_eve.facts.share_info("alice"))
+    text = remade(lent_to_eve, (encode_base64(alice.sealed), encode_base64(forged)))
+    with pytest.raises(CannotOpen) as refusal:
+        seed_of(parse_envelope(text), ("alice",))
+    assert refusal.value.owners == ("alice",)
+
+
+def test_the_facts_are_the_header_up_to_the_first_owner():
+    envelope = sealed_key(NESTED, signers={"ca-1": identity(), "ca-2": identity("ca-2")})
+    before, _, _ = envelope.header.partition(b"owner: ")
+    assert bytes(envelope.facts) == before
+    digest = hashlib.sha256(before).digest()
+    assert envelope.facts.share_info("bob") == b"custodian/share/v1\0" + digest + b"\0bob"
+
+
+def opens_a_share(envelope: Envelope) -> list[str]:
+    opened = []
+    for owner in envelope.holdings:
+        try:
+            opened += opened_shares(envelope, [owner])
+        except CannotOpen:
+            continue
+    return opened
 
 
 def test_a_share_moved_to_another_owner_does_not_open():
     envelope = sealed_key()
     sealed = envelope.holdings["alice"].sealed
     with pytest.raises(CannotOpen):
-        private_key("alice").open(sealed, share_info(KEY_ID, "bob"))
+        private_key("alice").open(sealed, envelope.facts.share_info("bob"))
 
 
 def test_a_share_moved_to_another_key_does_not_open():
-    envelope = sealed_key()
+    sealed = sealed_key().holdings["alice"].sealed
     with pytest.raises(CannotOpen):
-        private_key("alice").open(envelope.holdings["alice"].sealed, share_info(OTHER_ID, "alice"))
+        private_key("alice").open(sealed, facts(id=OTHER_ID).share_info("alice"))
 
 
 def test_a_replaced_share_names_its_owner():
     """Anyone can seal to an owner; what was not dealt does not match its commitment."""
     envelope = sealed_key()
-    forged = private_key("bob").public.seal(bytes(48), share_info(KEY_ID, "bob"))
+    forged = private_key("bob").public.seal(bytes(48), envelope.facts.share_info("bob"))
     bob = envelope.holdings["bob"]
     text = remade(envelope, (encode_base64(bob.sealed), encode_base64(forged)))
     with pytest.raises(CannotOpen) as refusal:
@@ -211,9 +279,8 @@ def test_a_replaced_share_with_its_commitment_does_not_open():
     envelope = sealed_key()
     share = bytes(48)
     bob = envelope.holdings["bob"]
-    forged = Holding(
-        bob.public, commit(share, KEY_ID, "bob"), bob.public.seal(share, share_info(KEY_ID, "bob"))
-    )
+    sealed = bob.public.seal(share, envelope.facts.share_info("bob"))
+    forged = Holding(bob.public, commit(share, KEY_ID, "bob"), sealed)
     text = remade(
         envelope,
         (encode_base64(bob.commitment), encode_base64(forged.commitment)),
@@ -251,7 +318,7 @@ def test_owners_with_hybrid_keys_stand_beside_others():
         facts(), {name: key.public for name, key in owners.items()}, SECRET, random_from("envelope")
     )
     shares = {
-        name: owners[name].open(envelope.holdings[name].sealed, share_info(KEY_ID, name))
+        name: owners[name].open(envelope.holdings[name].sealed, envelope.facts.share_info(name))
         for name in ("alice", "bob")
     }
     seed = join(envelope.facts.policy, KEY_ID, envelope.commitments, shares)

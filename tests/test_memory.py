@@ -27,7 +27,7 @@ from running import OWNERS, password_of, wait_until
 from signing import POLICY, Site, alive, make_site
 
 from custodian.encoding import encode_base64
-from custodian.envelope import Envelope, KeyFacts, derive_kek, seal, share_info
+from custodian.envelope import Envelope, KeyFacts, derive_kek, seal
 from custodian.identity import parse_identity
 from custodian.policy import parse_policy
 from custodian.sealing import parse_public_key
@@ -114,7 +114,7 @@ def secrets_of(site: Site, owner: str, envelope: Envelope) -> dict[str, bytes]:
     slot = parse_slot(body)
     unlock = derive(password_of(owner), parse_kdf(slot.parameters)).unlock
     private = slot.open(unlock)
-    share = private.open(envelope.holdings[owner].sealed, share_info(envelope.facts.id, owner))
+    share = private.open(envelope.holdings[owner].sealed, envelope.facts.share_info(owner))
     return {
         f"{owner}'s share": share,
         f"{owner}'s value": share[:SEED_SIZE],

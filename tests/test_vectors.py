@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from custodian.encoding import decode_base64, parse_name
-from custodian.envelope import open_payload, parse_envelope, share_info
+from custodian.envelope import open_payload, parse_envelope
 from custodian.errors import CannotOpen, CustodianError
 from custodian.identity import parse_identity
 from custodian.policy import parse_policy
@@ -73,15 +73,16 @@ def check_share(vector: Vector) -> None:
 
 def check_envelope(vector: Vector) -> None:
     envelope = parse_envelope(vector.body)
-    key_id, shares, unopened = envelope.facts.id, {}, []
+    facts, shares, unopened = envelope.facts, {}, []
     for owner, key in vector.by_owner("owner-key").items():
+        sealed = envelope.holdings[owner].sealed
         try:
-            shares[owner] = private_key(key).open(envelope.holdings[owner].sealed, share_info(key_id, owner))
+            shares[owner] = private_key(key).open(sealed, facts.share_info(owner))
         except CannotOpen:
             unopened.append(owner)
     if unopened:
         raise CannotOpen("a share does not open", tuple(unopened))
-    seed = join(envelope.facts.policy, key_id, envelope.commitments, shares)
+    seed = join(facts.policy, facts.id, envelope.commitments, shares)
     assert open_payload(envelope, seed) == vector.hexadecimal("secret")
 
 

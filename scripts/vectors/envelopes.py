@@ -6,7 +6,7 @@ from dataclasses import replace
 from Crypto.Protocol import SecretSharing
 
 from custodian.encoding import encode_base64
-from custodian.envelope import Envelope, KeyFacts, seal, share_info
+from custodian.envelope import Envelope, KeyFacts, seal
 from custodian.policy import parse_policy
 from vectors.common import (
     KEY_ID,
@@ -53,8 +53,11 @@ def envelope_vectors() -> Vectors:
         keys = [("owner-key", f"{owner} x25519:{private_key(owner).raw.hex()}") for owner in openers]
         vectors[subject] = vector("success", [*keys, ("secret", SECRET.hex())], body)
         vectors[f"{subject}_one-owner"] = vector("quorum-missing", keys[:1], body)
-        for defect, changed in cannot_open(envelope, body, policy).items():
+        for defect, changed in cannot_open(envelope, body).items():
             vectors[f"{subject}_{defect}"] = vector("cannot-open", keys, changed)
+        for defect, changed in other_facts(envelope, body).items():
+            all_wrong = [*keys, ("wrong", " ".join(openers))]
+            vectors[f"{subject}_{defect}"] = vector("cannot-open", all_wrong, changed)
         for defect, (changed, wrong) in wrong_shares(envelope, body, openers).items():
             vectors[f"{subject}_{defect}"] = vector("cannot-open", [*keys, ("wrong", wrong)], changed)
         if subject == "threshold":
@@ -63,8 +66,8 @@ def envelope_vectors() -> Vectors:
     return vectors
 
 
-def cannot_open(envelope: Envelope, body: bytes, policy: str) -> Vectors:
-    other_payload = sealed_key(policy, "other")
+def cannot_open(envelope: Envelope, body: bytes) -> Vectors:
+    other_payload = sealed_key(str(envelope.facts.policy), "other")
     flipped_nonce = bytes([envelope.payload[0] ^ 1]) + envelope.payload[1:]
     flipped_tag = envelope.payload[:-1] + bytes([envelope.payload[-1] ^ 1])
 
@@ -72,16 +75,32 @@ def cannot_open(envelope: Envelope, body: bytes, policy: str) -> Vectors:
         return bytes(replace(envelope, payload=data))
 
     return {
-        "other-name": swap(body, "\nname: ca\n", "\nname: cb\n"),
-        "other-created": swap(body, "12:00:00Z", "12:00:01Z"),
-        "other-algorithm": swap(body, "ecdsa-p256", "ecdsa-p384"),
-        "other-signer-identity": swap(body, str(identity("ca-1")), str(identity("eve"))),
-        "signer-added": swap(body, "\nowner: alice", f"\nsigner: eve {identity('eve')}\nowner: alice"),
+        "other-owner-key": swap(body, str(private_key("alice").public), str(private_key("mallory").public)),
         "other-payload": with_payload(other_payload.payload),
         "flipped-nonce": with_payload(flipped_nonce),
         "flipped-tag": with_payload(flipped_tag),
         "short-payload": with_payload(envelope.payload[:-1]),
-        **({"weaker-policy": swap(body, "3 of (alice", "2 of (alice")} if policy.startswith("3") else {}),
+    }
+
+
+def other_facts(envelope: Envelope, body: bytes) -> Vectors:
+    """What is public about the key, changed: no owner's share opens."""
+    facts = envelope.facts
+    needed = facts.policy.needed
+    signer, eve = f"signer: ca-1 {identity('ca-1')}\n", f"signer: eve {identity('eve')}\n"
+    return {
+        "other-id": swap(body, KEY_ID, OTHER_ID),
+        "other-name": swap(body, "\nname: ca\n", "\nname: cb\n"),
+        "other-created": swap(body, "12:00:00Z", "12:00:01Z"),
+        "other-algorithm": swap(body, "ecdsa-p256", "ecdsa-p384"),
+        "other-public": swap(body, facts.public.hex(), hashlib.sha256(b"another").hexdigest()),
+        "other-subject": swap(body, encode_base64(facts.subject), encode_base64(facts.subject[:-1] + b"B")),
+        "other-policy": swap(body, f"policy: {needed} of", f"policy: {5 - needed} of"),
+        "other-signer-identity": swap(body, str(identity("ca-1")), str(identity("eve"))),
+        "other-signer-name": swap(body, "signer: ca-1 ", "signer: ca-2 "),
+        "signer-added": swap(body, signer, signer + eve),
+        "signer-added-before": swap(body, signer, eve + signer),
+        "signer-dropped": swap(body, signer, ""),
     }
 
 
@@ -90,7 +109,7 @@ def wrong_shares(envelope: Envelope, body: bytes, openers: tuple[str, ...]) -> d
     held = envelope.holdings[first]
     sealed, commitment = encode_base64(held.sealed), encode_base64(held.commitment)
     other = sealed_key(str(envelope.facts.policy), "another key", id=OTHER_ID).holdings[first]
-    planted = seal_with_fixed_randomness(held.public, bytes(48), share_info(KEY_ID, first))
+    planted = seal_with_fixed_randomness(held.public, bytes(48), envelope.facts.share_info(first))
     flipped = bytes([held.commitment[0] ^ 1]) + held.commitment[1:]
     return {
         "share-of-another-key": (swap(body, sealed, encode_base64(other.sealed)), first),
@@ -101,7 +120,6 @@ def wrong_shares(envelope: Envelope, body: bytes, openers: tuple[str, ...]) -> d
         ),
         "share-missing": (swap(body, f" {sealed}\n", f" {encode_base64(b'')}\n"), first),
         "flipped-commitment": (swap(body, commitment, encode_base64(flipped)), first),
-        "other-id": (swap(body, KEY_ID, OTHER_ID), " ".join(openers)),
     }
 
 

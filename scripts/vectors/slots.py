@@ -1,5 +1,6 @@
 """Vectors of owners' slots."""
 
+import hashlib
 import json
 
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -22,6 +23,15 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of an example
 PARAMETERS: dict[str, dict[str, str | int]] = {
     "passkey": {"credential": encode_base64(b"credential id"), "salt": encode_base64(bytes(range(32)))},
     "device": {"label": "alice's laptop"},
+}
+OTHER_PARAMETERS: dict[str, dict[str, str | int]] = {
+    "password": {"passes": 2},
+    "passkey": {"credential": encode_base64(b"another credential")},
+    "device": {"label": "another laptop"},
+}
+OTHER_KIND: dict[str, dict[str, object]] = {
+    kind: {"kind": other, "parameters": PARAMETERS[other]}
+    for kind, other in {"password": "device", "passkey": "device", "device": "passkey"}.items()
 }
 
 
@@ -54,14 +64,18 @@ def root_of(kdf: Kdf) -> bytes:
 
 def moved_slots(body: bytes, public: PublicKey, kind: str) -> Vectors:
     value = json.loads(body)
-    info = b"\x00".join(
-        (b"custodian/slot/v1", b"alice", f"{kind}-1".encode(), value["owner_public"].encode())
-    )
+    said = canonical_json({field: value[field] for field in value if field != "sealed"})
+    info = b"custodian/slot/v1\x00" + hashlib.sha256(said).digest()
     planted = seal_with_fixed_randomness(public, private_key("mallory").raw, info)
     return {
         "other-owner": canonical_json(value | {"owner": "bob"}),
         "other-id": canonical_json(value | {"id": f"{kind}-2"}),
         "other-owner-key": canonical_json(value | {"owner_public": str(private_key("bob").public)}),
+        "other-public": canonical_json(value | {"public": str(private_key("mallory").public)}),
+        "other-parameters": canonical_json(
+            value | {"parameters": value["parameters"] | OTHER_PARAMETERS[kind]}
+        ),
+        "other-kind": canonical_json(value | OTHER_KIND[kind]),
         "planted-key": canonical_json(value | {"sealed": encode_base64(planted)}),
         "nothing-sealed": canonical_json(value | {"sealed": ""}),
     }
