@@ -47,7 +47,7 @@ def _add(table: Table, state: str, ours: Ours) -> float | None:
     for root, whole in ((signer.pid, "signer, whole"), (custodian.pid, "custodian, whole")):
         measured = {pid: processes.memory(pid) for pid in sorted(processes.tree(root))}
         for pid, each in measured.items():
-            kind = "signer: worker" if root == signer.pid else "custodian: opener"
+            kind = "signer: front end" if root == signer.pid else "custodian: opener"
             table.add(state, names.get(pid, kind), f"{each.rss:.1f}", _cell(each.pss))
         total = _sum([each.pss for each in measured.values()])
         table.add(state, whole, f"{sum(each.rss for each in measured.values()):.1f}", _cell(total))

@@ -56,13 +56,15 @@ def circumstances(directory: Path) -> list[str]:
     return [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {system}",
         f"load average at start: {load}",
-        f"the disk's own fdatasync of {len(RECORD)} bytes: {times}",
+        f"the disk's own fdatasync of {len(RECORD)} bytes within a file: {times}",
     ]
 
 
 def fdatasync_ms(directory: Path, count: int = 100) -> list[float]:
-    """Append and sync as the signer's journal does; return the time of each, in ms."""
+    """Write and sync as the signer's journal does, in a file of full size; return the time of each, in ms."""
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        os.posix_fallocate(file.fileno(), 0, count * len(RECORD))
+        os.fsync(file.fileno())
         return [_sync_once(file.fileno()) for _ in range(count)]
 
 
