@@ -14,6 +14,7 @@ On a channel, lengths and numbers are 4 bytes, big endian:
 """
 
 import json
+import math
 import select
 import socket
 import struct
@@ -27,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from custodian.encoding import decode_base64
 from custodian.envelope import Envelope, KeyFacts, open_payload, parse_envelope
-from custodian.errors import CannotOpen, CustodianError, Forbidden
+from custodian.errors import CannotOpen, CustodianError, Forbidden, FormatError
 from custodian.hardening import end_at
 from custodian.scrubbing import scrub_registers, scrub_stack
 from custodian.sealing import PrivateKey
@@ -85,20 +86,26 @@ class Keyholder:
 
 
 def parse_lease(message: dict[str, Any]) -> Lease:
-    """Parse a lease. Raises FormatError, KeyError."""
-    return Lease(
-        id=str(message["id"]),
-        uses=int(message["uses"]),
-        end=float(message["end"]),
-        envelope=parse_envelope(decode_base64(message["envelope"], "envelope")),
-        shares=tuple(
-            (
-                parse_terms(decode_base64(each["terms"], "terms")),
-                decode_base64(each["sealed"], "sealed"),
-            )
-            for each in message["shares"]
-        ),
-    )
+    """Parse a lease. Raises FormatError."""
+    try:
+        lease = Lease(
+            id=str(message["id"]),
+            uses=int(message["uses"]),
+            end=float(message["end"]),
+            envelope=parse_envelope(decode_base64(message["envelope"], "envelope")),
+            shares=tuple(
+                (
+                    parse_terms(decode_base64(each["terms"], "terms")),
+                    decode_base64(each["sealed"], "sealed"),
+                )
+                for each in message["shares"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise FormatError("lease", "is not as a custodian grants one") from None
+    if not math.isfinite(lease.end):  # every comparison with NaN says no, also the one with the terms
+        raise FormatError("lease.end", "is not a time")
+    return lease
 
 
 def open_lease(lease: Lease, recipient: PrivateKey) -> Keyholder:
@@ -111,7 +118,7 @@ def open_lease(lease: Lease, recipient: PrivateKey) -> Keyholder:
     facts = lease.envelope.facts
     for terms, _ in lease.shares:
         check_terms(terms, lease, recipient)
-    shares = {terms.owner: recipient.open(sealed, terms.share_info) for terms, sealed in lease.shares}
+    shares = {terms.owner: _open_share(terms, sealed, recipient) for terms, sealed in lease.shares}
     seed = join(facts.policy, facts.id, lease.envelope.commitments, shares)
     for share in shares.values():
         wipe(share)
@@ -127,6 +134,14 @@ def open_lease(lease: Lease, recipient: PrivateKey) -> Keyholder:
     return Keyholder(key, facts, [terms.constraints for terms, _ in lease.shares], lease.uses)
 
 
+def _open_share(terms: Terms, sealed: bytes, recipient: PrivateKey) -> bytes:
+    try:
+        return recipient.open(sealed, terms.share_info)
+    except CannotOpen:
+        why = f"the share of {terms.owner} was not sealed to this signer under these terms"
+        raise CannotOpen(why, (terms.owner,)) from None
+
+
 def check_terms(terms: Terms, lease: Lease, recipient: PrivateKey) -> None:
     """Raise Forbidden where a lease goes beyond terms that an owner agreed to."""
     if terms.key_id != lease.envelope.facts.id:
@@ -135,7 +150,7 @@ def check_terms(terms: Terms, lease: Lease, recipient: PrivateKey) -> None:
         raise Forbidden(f"{terms.owner} lent it to another recipient")
     if not 1 <= lease.uses <= terms.uses:
         raise Forbidden(f"{terms.owner} lent it for {terms.uses} uses, not {lease.uses}")
-    if not terms.start.timestamp() <= time.time() or lease.end > terms.end.timestamp():
+    if not terms.start.timestamp() <= time.time() < lease.end <= terms.end.timestamp():
         raise Forbidden(f"{terms.owner} lent it for another time")
 
 
@@ -148,6 +163,8 @@ def hold(control: socket.socket, channels: Sequence[socket.socket], recipient: P
         lease = parse_lease(json.loads(message))
         ends_in = max(lease.end - time.time(), 0.001)
         timer = end_at(time.clock_gettime(time.CLOCK_BOOTTIME) + ends_in)
+        if not timer.taken:
+            raise Forbidden(f"this kernel would not end the key in time: {timer.note}")
         holder = open_lease(lease, recipient)
     except CustodianError as error:
         control.send(json.dumps({"error": error.detail, "members": error.members}).encode())

@@ -108,6 +108,8 @@ class Broker:
     def _open(self, call: int, message: dict[str, Any]) -> None:
         try:
             lease = parse_lease(message)
+            if self._find(lease.id):
+                raise Forbidden(f"the lease {lease.id} is open already")
             self._count(lease)
         except CustodianError as error:
             self._tell({"call": call, "error": error.detail, "members": error.members})

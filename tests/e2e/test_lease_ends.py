@@ -42,7 +42,7 @@ def test_a_revoked_key_is_gone_at_once(site: Site) -> None:
         taken.append(seconds_until_gone(keyholder))
         assert site.signer.refusal()["quorum"]["any_of"] == ["bob", "carol"]
         site.take_back()
-    print(f"\nrevoked to gone, ms: {[round(1000 * each, 1) for each in sorted(taken)]}")
+    print(f"\nrevoked to gone, ms: {[round(1000 * each, 1) for each in sorted(taken)]}")  # noqa: T201 - figures are for people
 
 
 def test_revoking_what_a_lease_does_not_rest_on_leaves_the_key_open(site: Site) -> None:
