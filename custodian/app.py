@@ -15,6 +15,7 @@ from aiohttp import web
 
 from custodian.accounts import tell_of_failures, untold_failures
 from custodian.api import make_app
+from custodian.brokenhttp import keep_broken_http_to_itself
 from custodian.checkpoint import open_checkpoint
 from custodian.config import Settings, read_history_key
 from custodian.ending import end_expired_leases, expired_leases
@@ -54,6 +55,7 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
     """Run the daemon until SIGTERM or SIGINT; `ready` is told the address once it listens."""
     for measure in shut_in_daemon():
         log.info("%s: %s", measure.name, measure.note if measure.taken else f"no, {measure.note}")
+    keep_broken_http_to_itself()
     context = server_context(settings.tls_certificate, settings.tls_key)
     stopped = _stop_signal()
     async with _custody(settings) as custody:

@@ -169,6 +169,8 @@ async def read_body(request: web.Request, most: int, seconds: int) -> bytes:
                     raise TooMany(f"the body is larger than {most} bytes")
     except TimeoutError:
         raise BadInput("body", f"did not arrive within {seconds} s") from None
+    except web.RequestPayloadError:
+        raise BadInput("body", "does not arrive as its headers say") from None
     return bytes(body)
 
 

@@ -19,8 +19,7 @@ ADDRESSES = iter(free_addresses())
 HIDDEN = "hunter2-is-the-password"
 
 
-# -- bad input: the right field, nothing echoed, nothing written
-
+POST = "POST /api/v1/enrolments HTTP/1.1\r\nHost: x\r\n"
 DELEGATE = {"key": "ca", "signer": "ca-1", "uses": 1, "duration": "1h"}
 INVITE = {"role": "owner", "name": "dora"}
 ENROL = {"invitation": "a-code-nobody-has", "password": HIDDEN}
@@ -174,6 +173,30 @@ def test_what_is_not_there_and_verbs_that_do_not_fit_are_problems_too(unharmed: 
     verb = call_as(unharmed, "", "PATCH /keys", None)
     assert (verb.status, verb.json["type"]) == (405, "wrong-method")
     assert verb.headers["Allow"] == "GET,POST"
+
+
+BROKEN = {
+    "no HTTP": f"{HIDDEN}\r\n\r\n",
+    "a header with a control character": f"GET / HTTP/1.1\r\nAuthorization: Basic {HIDDEN}\x01\r\n\r\n",
+    "a header that is too long": f"GET / HTTP/1.1\r\nAuthorization: Basic {HIDDEN * 1000}\r\n\r\n",
+    "a path that is too long": f"GET /{HIDDEN * 1000} HTTP/1.1\r\n\r\n",
+    "a length below nothing": f"{POST}Content-Length: -{HIDDEN}\r\n\r\n",
+    "a chunk without a size": f"{POST}Transfer-Encoding: chunked\r\n\r\n{HIDDEN}\r\n",
+    "a chunk without an end": f"{POST}Transfer-Encoding: chunked\r\n\r\n1\r\n{HIDDEN}\r\n",
+    "what is not compressed": f"{POST}Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\n{HIDDEN[:9]}",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_not_http_is_repeated_to_nobody(unharmed: World, case: str) -> None:
+    with raw_connection(unharmed.daemon) as connection:
+        connection.sendall(BROKEN[case].encode())
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.split()[1] == b"400", answer
+    assert b"application/problem+json" in answer
+    told = answer.decode() + unharmed.daemon.log.read_text()
+    assert HIDDEN[:7] not in told
+    assert "Traceback" not in told
 
 
 def test_all_that_bad_input_wrote_nothing_into_history_and_log(unharmed: World, before: int) -> None:
