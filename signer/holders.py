@@ -8,13 +8,13 @@ import itertools
 import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from custodian.errors import CannotOpen, Forbidden, Unavailable
+from signer.frames import Calls
 
 MAX_MESSAGE = 1 << 20
 OPEN_PATIENCE = 30  # seconds
@@ -25,62 +25,19 @@ class HolderGone(Exception):
     """The keyholder ended before it answered; another lease may still serve."""
 
 
-class Channel(asyncio.Protocol):
-    """One connection to a keyholder; requests of one turn of the loop travel together."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._outgoing: list[bytes] = []
-        self._incoming = bytearray()
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.WriteTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self._transport = None
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(HolderGone())
-        self._waiting.clear()
+class Channel(Calls):
+    """One connection to a keyholder."""
 
     def sign(self, tbs: bytes, profile: str) -> asyncio.Future[bytes]:
         """Ask for a signature. The future raises Forbidden or HolderGone."""
-        future: asyncio.Future[bytes] = self._loop.create_future()
-        if self._transport is None:
-            future.set_exception(HolderGone())
-            return future
-        number = next(self._numbers) & 0xFFFFFFFF
-        self._waiting[number] = future
         label = profile.encode("ascii", "replace")[:255]
-        self._outgoing.append(
-            struct.pack(">IIB", 5 + len(label) + len(tbs), number, len(label)) + label + tbs
-        )
-        if len(self._outgoing) == 1:
-            self._loop.call_soon(self._send)
-        return future
+        return self.ask(bytes((len(label),)) + label + tbs)
 
-    def _send(self) -> None:
-        if self._transport:
-            self._transport.write(b"".join(self._outgoing))
-        self._outgoing.clear()
+    def refusal(self, why: bytes) -> Exception:
+        return Forbidden(why.decode())
 
-    def data_received(self, data: bytes) -> None:
-        buffer = self._incoming
-        buffer += data
-        while len(buffer) >= 4 and len(buffer) >= 4 + (size := int.from_bytes(buffer[:4], "big")):
-            number, fine = struct.unpack_from(">IB", buffer, 4)
-            answer = bytes(buffer[9 : 4 + size])
-            del buffer[: 4 + size]
-            future = self._waiting.pop(number)
-            if future.done():
-                continue
-            if fine:
-                future.set_result(answer)
-            else:
-                future.set_exception(Forbidden(answer.decode()))
+    def gone(self) -> Exception:
+        return HolderGone()
 
 
 class BrokerClient:
