@@ -19,6 +19,7 @@ import select
 import socket
 import struct
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,16 +72,17 @@ class Keyholder:
                 raise Forbidden(f"the owners did not lend the key for this: {why}")
         if self.left < 1:
             raise Forbidden("every use of this lease is spent")
+        signature = self._signature(wanted, tbs)
         self.left -= 1
-        return self._signature(wanted, tbs)
+        return signature
 
     def _signature(self, wanted: ToBeSigned, tbs: bytes) -> bytes:
-        key, digest = self._key, wanted.digest
-        if isinstance(key, rsa.RSAPrivateKey) and digest is not None:
-            return key.sign(tbs, padding.PKCS1v15(), digest)
-        if isinstance(key, ec.EllipticCurvePrivateKey) and digest is not None:
-            return key.sign(tbs, ec.ECDSA(digest))
-        if isinstance(key, ed25519.Ed25519PrivateKey) and digest is None:
+        key, scheme, digest = self._key, wanted.scheme, wanted.digest
+        if isinstance(key, rsa.RSAPrivateKey) and isinstance(scheme, padding.PKCS1v15) and digest:
+            return key.sign(tbs, scheme, digest)
+        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(scheme, ec.ECDSA):
+            return key.sign(tbs, scheme)
+        if isinstance(key, ed25519.Ed25519PrivateKey) and scheme is None:
             return key.sign(tbs)
         raise Forbidden("the certificate names an algorithm that is not this key's")
 
@@ -156,6 +158,7 @@ def check_terms(terms: Terms, lease: Lease, recipient: PrivateKey) -> None:
 
 def hold(control: socket.socket, channels: Sequence[socket.socket], recipient: PrivateKey) -> int:
     """Live the life of a keyholder; return its exit status. Everything is shut in already."""
+    warnings.simplefilter("ignore")  # the X.509 parser's; telling them would want to read files
     message = control.recv(1 << 20)
     if not message:
         return 0  # a spare that was never needed

@@ -7,7 +7,8 @@ it reads them itself, with a throw-away signature around them so that the X.509 
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.padding import PSS
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from cryptography.x509.oid import NameOID
 
@@ -22,6 +23,7 @@ NO_SIGNATURE = bytes.fromhex("030900") + bytes(8)
 class ToBeSigned:
     issuer: bytes  # DER
     purpose: Purpose
+    scheme: ECDSA | PKCS1v15 | None  # None for Ed25519
     digest: HashAlgorithm | None  # what the signature is to be made over; None for Ed25519
 
 
@@ -38,10 +40,11 @@ def read_tbs(tbs: bytes, profile: str) -> ToBeSigned:
         digest = certificate.signature_hash_algorithm
         if digest is not None and digest.name not in DIGESTS:
             raise ValueError
-        if isinstance(certificate.signature_algorithm_parameters, PSS):
+        scheme = certificate.signature_algorithm_parameters
+        if not isinstance(scheme, ECDSA | PKCS1v15 | None):
             raise ValueError
-        return ToBeSigned(certificate.issuer.public_bytes(), _purpose(certificate, profile), digest)
-    except (ValueError, IndexError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return ToBeSigned(certificate.issuer.public_bytes(), _purpose(certificate, profile), scheme, digest)
+    except Exception:  # the parser has many ways to refuse, and none may end the keyholder
         raise Forbidden("the bytes to sign are not a certificate this key signs") from None
 
 
@@ -74,6 +77,8 @@ def _algorithm(tbs: bytes) -> bytes:
     for _ in ("version", "serial number"):
         inside, size = _content(tbs, start)
         start = inside + size
+    if int.from_bytes(tbs[inside:start], "big", signed=True) < 1:
+        raise ValueError  # RFC 5280, section 4.1.2.2
     inside, size = _content(tbs, start)
     return tbs[start : inside + size]
 
