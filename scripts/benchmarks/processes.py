@@ -48,11 +48,6 @@ def memory(pid: int) -> Memory:
     return Memory(_kilobytes(status, "VmRSS:") or 0.0, pss)
 
 
-def command(pid: int) -> str:
-    """Return the command line of a process."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-
-
 def _parent(pid: int) -> int:
     fields = _stat(pid)
     return int(fields[PPID]) if fields else 0
