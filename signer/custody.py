@@ -136,7 +136,7 @@ class CustodyKey:
             "signer": self._signer,
             "key": self.key,
             "recipient": self.recipient,
-            "custodian": "connected" if self._connected() else "silent",
+            "custodian": "connected" if self._stream and self._connected() else "silent",
             "records_owed": self._journal.owed,
             "broker": {"pid": report["pid"], "measures": report["measures"]},
             "keyholders": {
@@ -290,6 +290,8 @@ class CustodyKey:
             self.retire(lease)
         with contextlib.suppress(TimeoutError, CustodianError):
             async with asyncio.timeout(5):
+                async with self._opening:  # what is opening now is given back too
+                    pass
                 while self._leases or self._closing:  # noqa: ASYNC110 - once, at the end
                     await asyncio.sleep(0.01)
                 await self._journal.flush()
