@@ -57,7 +57,7 @@ class Custody:
         self._kdf = kdf  # the costs of new passwords; its salt seeds those of unknown accounts
         self._writer = ThreadPoolExecutor(1, "writer")
         self._news: dict[str, set[asyncio.Queue[str | None]]] = {}
-        self._logins: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._logins: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def close(self) -> None:
         self._writer.shutdown()
@@ -94,12 +94,12 @@ class Custody:
     async def login(self, name: str, password: str, address: str) -> Caller:
         """Check a password, doing the same work whether or not the account exists.
 
-        One after the other for an account and address, or guesses made at once would not wait.
+        One after the other for an address, or guesses made at once would not wait.
 
         Raises:
             Unauthenticated: no such account, or not its password. TooMany: wait first.
         """
-        async with self._logins.setdefault((name, address), asyncio.Lock()):
+        async with self._logins.setdefault(address, asyncio.Lock()):
             return await self._login(name, password, address)
 
     async def _login(self, name: str, password: str, address: str) -> Caller:

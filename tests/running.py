@@ -266,8 +266,8 @@ class World:
         )
         return seal(facts, public, SECRET, os.urandom)
 
-    def seal_key(self, name: str = "ca") -> Any:
-        body = {"envelope": encode_base64(bytes(self.envelope(name))), "certificate": CERTIFICATE}
+    def seal_key(self, name: str = "ca", policy: str = "2 of (alice, bob, carol)") -> Any:
+        body = {"envelope": encode_base64(bytes(self.envelope(name, policy))), "certificate": CERTIFICATE}
         return self.signer.call("POST", "/keys", body).ok()
 
     def delegate(self, owner: str, **changes: Any) -> Answer:

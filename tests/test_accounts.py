@@ -204,6 +204,15 @@ def test_who_fails_elsewhere_or_as_another_does_not_wait(bench: Bench) -> None:
     assert waits(bench, name="bob") == 0
 
 
+def test_an_address_that_fails_as_many_people_waits_as_all_of_them(bench: Bench) -> None:
+    for n in range(accounts.FREE_TRIES_OF_ADDRESS - 1):
+        fail(bench, 1, name=f"guessed-{n}")
+    assert waits(bench) == 0
+    fail(bench, 1, name="guessed-last")
+    assert waits(bench) == 1
+    assert waits(bench, address="192.0.2.2") == 0
+
+
 def test_a_right_password_ends_the_counting(bench: Bench) -> None:
     fail(bench, 6)
     bench.clock.advance(seconds=2)

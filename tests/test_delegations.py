@@ -4,13 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from bench import ADMIN, Bench, open_store
+from bench import ADMIN, KDF, Bench, open_store
 from examples import HOUR, NOW, SECOND, identity, private_key
 
 from custodian import accounts, delegations
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
 from custodian.outlook import outlook
 from custodian.quorum import Missing
+from custodian.service import Caller, Custody
 from custodian.terms import MAX_LIFE, Constraints
 
 
@@ -127,6 +128,17 @@ def test_a_share_must_be_sealed_to_every_recipient_and_no_other(bench: Bench) ->
     for sealed in ({}, {str(private_key("other").public): "sealed"}):
         with pytest.raises(BadInput, match="sealed"):
             bench.do(delegations.grant, "alice", terms, sealed)
+
+
+async def test_a_recipient_that_the_pinned_identity_did_not_announce_gets_no_share(bench: Bench) -> None:
+    """Whoever can write to the database puts a recipient of their own there."""
+    with bench.store.transaction() as tx:
+        tx.write("UPDATE signer SET recipient = ?", str(private_key("planted").public))
+    openers: Any = None  # none is asked
+    custody = Custody(bench.store, openers, KDF, "vkey")
+    with pytest.raises(Forbidden, match="not announced by the identity pinned for ca-1"):
+        await custody.delegate(Caller("owner", "alice", password="not used"), "ca", bench.wish())
+    assert bench.look(delegations.list_delegations) == []
 
 
 # -- how it stands

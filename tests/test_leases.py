@@ -118,6 +118,24 @@ def test_a_disabled_owners_delegation_does_not_count(lent: Bench) -> None:
     assert isinstance(lent.ask(), Missing)
 
 
+def test_what_an_owner_lent_in_the_moment_they_were_shut_out_does_not_count(bench: Bench) -> None:
+    bench.lend("alice")
+    bench.do(accounts.disable, "bob", ADMIN)
+    bench.lend("bob")  # had logged in before
+    assert isinstance(bench.ask(), Missing)
+
+
+def test_leases_are_listed_newest_first_and_a_signer_sees_its_own(lent: Bench) -> None:
+    first, second = lent.lease("request-1", uses=2), lent.lease("request-2")
+    close(lent, first, 0)
+    listed = lent.look(leases.list_leases)
+    assert [(each.id, each.state(NOW)) for each in listed] == [(second, "live"), (first, "closed")]
+    assert [each.state(NOW + HOUR) for each in listed] == ["expired", "closed"]
+    assert len(listed[0].delegations) == 2
+    assert lent.look(leases.list_leases, "ca-1") == listed
+    assert lent.look(leases.list_leases, "ca-2") == []
+
+
 def test_a_delegation_counts_from_its_first_second_to_its_last(bench: Bench) -> None:
     bench.lend("alice", start=NOW + HOUR)
     bench.lend("bob", duration=timedelta(hours=9))

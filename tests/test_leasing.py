@@ -46,12 +46,16 @@ def test_a_signer_that_saw_more_history_than_there_is_is_told_so_and_nothing_is_
 
 
 def test_an_answer_that_was_lost_can_be_had_again_with_a_newer_checkpoint_seen(world: World) -> None:
-    lent = world.lend("alice", "bob")
+    lent, log = world.lend("alice", "bob"), parse_verify_key(world.vkey)
     first = world.signer.ask("lost-answer").ok()
     world.lend("carol")
-    again = world.signer.call("POST", "/leases", world.signer.question("lost-answer", seen=world.size())).ok()
+    seen = open_checkpoint(world.person("auditor", "GET", "/history/checkpoint").body, log)
+    world.lend("carol")
+    again = world.signer.ask("lost-answer", seen=seen.head.size).ok()
     assert again["id"] == first["id"]
     assert world.left(*lent) == [9, 9]
+    receipt = open_receipt(again["receipt"].encode(), entry=again["entry"].encode(), log=log)
+    follows(seen, receipt.checkpoint, [decode_base64(each, "proof") for each in again["consistency"]])
 
 
 def test_fifty_asks_at_once_for_one_use_get_exactly_one_lease(world: World) -> None:
@@ -124,6 +128,18 @@ def test_a_signer_that_starts_anew_loses_its_leases_and_hears_of_it(world: World
     assert news.next() == ("ended", {"lease": lease})
     news.close()
     assert world.signer.ask().status == 409
+
+
+def test_a_signer_hears_when_an_owner_is_shut_out(world: World) -> None:
+    world.enrol("owner", "dora")
+    world.seal_key("doras", "2 of (alice, dora)")
+    world.lend("alice", "dora", key="doras")
+    lease = world.signer.ask(key="doras").ok()["id"]
+    news = world.signer.news()
+    news.next()
+    world.person("admin", "DELETE", "/accounts/dora").ok()
+    assert news.next() == ("ended", {"lease": lease})
+    news.close()
 
 
 def test_a_signer_that_follows_again_learns_what_is_still_live(world: World) -> None:

@@ -115,6 +115,12 @@ def test_no_role_can_do_the_work_of_another(lent: tuple[World, str, str], caller
     assert wrong == {}
 
 
+def test_no_signer_announces_for_another_not_even_what_it_signed_itself(running_world: World) -> None:
+    other = running_world.signers["ca-2"]
+    answer = other.call("PUT", "/signers/ca-1/recipient", other.announcement())
+    assert (answer.status, answer.json["detail"]) == (403, "a signer announces its own recipient")
+
+
 def test_every_route_is_in_the_matrix() -> None:
     plain = {"GET /healthz", "GET /readyz", "GET /metrics"}
     matrix = {"{} /api/v1{}".format(*route.split(" ")) for route in MATRIX}
