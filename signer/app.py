@@ -45,6 +45,7 @@ from signer.journal import Journal
 from signer.profile import Policy, Sources, parse_policy
 from signer.witness import Witness
 
+LAST_ANSWERS = 1.0  # seconds for answers to leave once every lease is given back
 BACKLOG = 128  # connections that may wait to be accepted
 log = logging.getLogger(__name__)
 
@@ -225,7 +226,12 @@ async def _listen(stack: contextlib.AsyncExitStack, shop: Shop, key: CustodyKey 
     limits = Limits(listen.max_body, listen.body_seconds)
     app.add_routes([web.get("/status", _status(key)), *cfssl_routes(authority, limits)])
     runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=30, lingering_time=1, auto_decompress=False
+        app,
+        access_log=None,
+        keepalive_timeout=30,
+        lingering_time=1,
+        auto_decompress=False,
+        shutdown_timeout=LAST_ANSWERS,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
