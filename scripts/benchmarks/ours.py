@@ -88,6 +88,13 @@ class Ours(Demo):
     def as_signer(self) -> Caller:
         return Caller(self, f"Bearer {(self.signer_dir / 'token').read_text().strip()}")
 
+    def status(self) -> Any:
+        try:
+            return super().status()
+        except OSError as error:
+            log = (self.directory / "signer.log").read_text()[-2000:]
+            raise SystemExit(f"the signer does not say how it is ({error}); its log ends:\n{log}") from None
+
     def open_keyholders(self) -> list[int]:
         return [each["pid"] for each in self.status()["keyholders"]["open"]]
 

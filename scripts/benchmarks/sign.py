@@ -175,7 +175,9 @@ def _load(server: Server, call: Call, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
     }
     generator = [sys.executable, "-I", "-S", str(GENERATOR)]
-    done = subprocess.run(generator, input=json.dumps(job), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(generator, input=json.dumps(job), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{server.name} cannot be loaded: {done.stderr.strip().splitlines()[-1]}")
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
