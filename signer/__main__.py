@@ -34,6 +34,8 @@ class Sentences(click.Group):
             return super().invoke(ctx)
         except CustodianError as error:
             raise click.ClickException(error.detail) from None
+        except FileNotFoundError as error:
+            raise click.ClickException(f"{error.filename} is missing") from None
 
 
 @click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})

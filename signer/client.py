@@ -10,7 +10,7 @@ from typing import Any, Self
 import aiohttp
 
 from custodian import errors
-from custodian.errors import CustodianError, Unavailable
+from custodian.errors import BadInput, CustodianError, Unavailable
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 BY_CODE: dict[str, type[CustodianError]] = {
@@ -31,7 +31,10 @@ class CustodianClient:
 
     def __init__(self, url: str, ca: Path, token: str = "") -> None:
         self._url = url.rstrip("/")
-        context = ssl.create_default_context(cafile=str(ca))
+        try:
+            context = ssl.create_default_context(cafile=str(ca))
+        except ssl.SSLError:
+            raise BadInput(str(ca), "is not a certificate in PEM") from None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         connector = aiohttp.TCPConnector(ssl=context)
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=TIMEOUT)

@@ -24,7 +24,9 @@ Uses = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class _Section(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
 
 class CustodianSection(_Section):
@@ -83,7 +85,7 @@ def load_config(directory: Path) -> Config:
         config = Config.model_validate(tomllib.loads(path.read_text()))
     except FileNotFoundError:
         raise BadInput(str(path), "is missing; `signer enrol` makes it") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(str(path), f"is not TOML: {error}") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_context=False, include_url=False)[0]

@@ -25,6 +25,7 @@ from signer.client import CustodianClient
 from signer.config import CUSTODIAN_CA, FILE, IDENTITY, LOG_KEY, TOKEN, load_config
 
 POLICY_FILE = "policy.json"
+MAX_NAME = 64  # ub-common-name, ub-organization-name (RFC 5280, appendix A.1)
 AUTH_KEY_FILE = "auth.key"
 POLICY = """\
 {
@@ -59,6 +60,8 @@ class NewCa:
 async def enrol_signer(directory: Path, name: str, url: str, ca: Path, code: str) -> None:
     """Make `directory`, whole or not at all, with an identity enrolled at the custodian."""
     parse_name(name, "name")
+    if directory.exists() and any(directory.iterdir()):
+        raise Conflict(f"{directory} is not empty; choose another directory")
     identity = Ed25519PrivateKey.generate()
     public = Identity(identity.public_key().public_bytes_raw())
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +115,9 @@ def init_ca(directory: Path, profiles: Path | None, wanted: Wanted) -> NewCa:
     if profiles is not None:
         load_policy(profiles)
     policy = parse_policy(wanted.policy)
+    for name, text, least in (("cn", wanted.cn, 1), ("org", wanted.org, 0)):
+        if not least <= len(text) <= MAX_NAME:
+            raise BadInput(name, f"must have {least} to {MAX_NAME} characters")
     identity = Identity(load_identity(directory).public_key().public_bytes_raw())
     plan = Plan(
         name=parse_name(wanted.key, "key"),
