@@ -13,7 +13,7 @@ import click
 from custodian.commands.asking import Commands, ask_new_password, echo_now
 from custodian.commands.history import history
 from custodian.commands.keys import key, status
-from custodian.commands.lending import delegate, revoke
+from custodian.commands.lending import delegate, delegations, revoke
 from custodian.commands.people import enrol, owner, signer
 
 
@@ -80,7 +80,7 @@ def serve(directory: Path | None, config: Path | None) -> None:
     asyncio.run(app.serve(settings, lambda address: echo_now(f"custodian listens on {address}")))
 
 
-for command in (owner, enrol, signer, key, delegate, revoke, status, history):
+for command in (owner, enrol, signer, key, delegate, delegations, revoke, status, history):
     main.add_command(command)
 
 

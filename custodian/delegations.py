@@ -18,6 +18,8 @@ from custodian.sealing import PublicKey
 from custodian.store import Transaction
 from custodian.terms import MAX_LIFE, Constraints, Terms, parse_terms
 
+LENT = "SELECT d.*, s.recipient AS current FROM delegation d JOIN signer s ON s.name = d.signer"
+
 
 @dataclass(frozen=True, slots=True)
 class Lent:
@@ -25,6 +27,7 @@ class Lent:
 
     delegation: Delegation
     sealed: Mapping[str, str]
+    current: str  # the signer's recipient today
 
     def state(self, now: datetime) -> str:
         terms = self.delegation.terms
@@ -34,6 +37,8 @@ class Lent:
             return "ended"
         if self.delegation.left < 1:
             return "used up"
+        if self.current not in self.sealed:
+            return "void"  # the signer started anew; nobody can open what was sealed
         return "live" if now >= terms.start else "pending"
 
 
@@ -137,8 +142,7 @@ def _granted_event(terms: Terms) -> DelegationGranted:
 def list_delegations(tx: Transaction, *, owner: str = "", key_id: str = "") -> list[Lent]:
     """Return delegations, newest first, of one owner or key or of all."""
     rows = tx.rows(
-        "SELECT * FROM delegation WHERE (owner = ? OR ? = '') AND (key_id = ? OR ? = '')"
-        " ORDER BY rowid DESC LIMIT 1000",
+        f"{LENT} WHERE (owner = ? OR ? = '') AND (key_id = ? OR ? = '') ORDER BY d.rowid DESC LIMIT 1000",
         owner,
         owner,
         key_id,
@@ -150,7 +154,7 @@ def list_delegations(tx: Transaction, *, owner: str = "", key_id: str = "") -> l
 def unended_delegations(tx: Transaction, key_id: str) -> list[Lent]:
     """Return what owners who are not shut out lent of a key and has not ended, newest first."""
     rows = tx.rows(
-        "SELECT d.* FROM delegation d JOIN account a ON a.name = d.owner AND a.disabled = 0"
+        f"{LENT} JOIN account a ON a.name = d.owner AND a.disabled = 0"
         " WHERE d.key_id = ? AND d.ends > ? ORDER BY d.rowid DESC",
         key_id,
         tx.seconds,
@@ -159,7 +163,7 @@ def unended_delegations(tx: Transaction, key_id: str) -> list[Lent]:
 
 
 def find_delegation(tx: Transaction, delegation: str) -> Lent:
-    row = tx.row("SELECT * FROM delegation WHERE id = ?", delegation)
+    row = tx.row(f"{LENT} WHERE d.id = ?", delegation)
     if not row:
         raise NotFound(f"there is no delegation {delegation}")
     return parse_lent(row)
@@ -168,4 +172,4 @@ def find_delegation(tx: Transaction, delegation: str) -> Lent:
 def parse_lent(row: Mapping[str, Any]) -> Lent:
     terms = parse_terms(bytes(row["terms"]))
     delegation = Delegation(terms, int(row["left"]), bool(row["revoked"]))
-    return Lent(delegation, json.loads(str(row["sealed"])))
+    return Lent(delegation, json.loads(str(row["sealed"])), row["current"])

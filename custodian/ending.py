@@ -1,6 +1,6 @@
 """How leases and delegations end before their time."""
 
-from custodian.delegations import Lent, find_delegation, parse_lent
+from custodian.delegations import LENT, Lent, find_delegation, parse_lent
 from custodian.errors import Forbidden
 from custodian.events import Actor, DelegationRevoked, LeaseEnded
 from custodian.store import Transaction
@@ -19,7 +19,7 @@ def revoke(tx: Transaction, owner: str, delegation: str) -> list[Ended]:
 
 def revoke_all(tx: Transaction, owner: str, by: Actor) -> list[Ended]:
     """Revoke whatever `owner` lent and is not over."""
-    rows = tx.rows("SELECT * FROM delegation WHERE owner = ? AND ends > ?", owner, tx.seconds)
+    rows = tx.rows(f"{LENT} WHERE owner = ? AND ends > ?", owner, tx.seconds)
     return [lease for row in rows for lease in _revoke(tx, parse_lent(row), by)]
 
 

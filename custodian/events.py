@@ -181,7 +181,7 @@ class LeaseEnded(_Closed):
 
     type: Literal["lease.ended"] = "lease.ended"
     lease: str
-    reason: Literal["closed", "revoked", "expired", "lost", "replaced"]
+    reason: Literal["closed", "revoked", "expired", "replaced"]
     returned: int
 
 

@@ -5,10 +5,11 @@ are taken and the history written in the transaction whose commit precedes every
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from custodian.delegations import Lent, parse_lent, unended_delegations
+from custodian.delegations import LENT, Lent, parse_lent, unended_delegations
 from custodian.encoding import canonical_json, format_instant
 from custodian.ending import end_lease
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
@@ -100,9 +101,16 @@ def lease(tx: Transaction, signer: str, request: LeaseRequest) -> str | Missing:
     delegations = [lent.delegation for lent in unended_delegations(tx, key.id)]
     verdict = judge(key.envelope.facts.policy, delegations, ask, tx.now)
     if isinstance(verdict, Missing):
-        _refuse(tx, signer, key, verdict)
-        return verdict
+        missing = replace(verdict, any_of=tuple(not_shut_out(tx, verdict.any_of)))
+        _refuse(tx, signer, key, missing)
+        return missing
     return _grant_lease(tx, key, request, ask, verdict)
+
+
+def not_shut_out(tx: Transaction, owners: Iterable[str]) -> list[str]:
+    """Return those of `owners` whose accounts are not disabled."""
+    disabled = {row["name"] for row in tx.rows("SELECT name FROM account WHERE disabled = 1")}
+    return [owner for owner in owners if owner not in disabled]
 
 
 def _grant_lease(tx: Transaction, key: Key, request: LeaseRequest, ask: Ask, grant: Grant) -> str:
@@ -175,8 +183,7 @@ def find_lease(tx: Transaction, signer: str, lease_id: str) -> Lease:
     if not row:
         raise NotFound(f"{signer} has no lease {lease_id}")
     lent = tx.rows(
-        "SELECT d.* FROM delegation d JOIN lease_delegation l ON l.delegation = d.id"
-        " WHERE l.lease = ? ORDER BY d.owner",
+        f"{LENT} JOIN lease_delegation l ON l.delegation = d.id WHERE l.lease = ? ORDER BY d.owner",
         lease_id,
     )
     return Lease(

@@ -1,32 +1,28 @@
 """How far each key is from opening: who has lent, who could still, and what ends first."""
 
-from custodian.accounts import list_signers
 from custodian.delegations import Lent, unended_delegations
 from custodian.encoding import format_instant
 from custodian.keys import Key, list_keys
-from custodian.leases import live_leases
-from custodian.sealing import PublicKey
+from custodian.leases import live_leases, not_shut_out
 from custodian.store import Transaction
 from custodian.wire import LiveOwner, Outlook
 
 
 def outlook(tx: Transaction) -> list[Outlook]:
     """Return the outlook of every key for every signer it may be lent to."""
-    recipients = {signer.name: signer.recipient for signer in list_signers(tx)}
-    return [
-        _outlook(tx, key, signer, recipients.get(signer))
-        for key in list_keys(tx)
-        for signer in key.envelope.facts.signers
-    ]
+    return [_outlook(tx, key, signer) for key in list_keys(tx) for signer in key.envelope.facts.signers]
 
 
-def _outlook(tx: Transaction, key: Key, signer: str, recipient: PublicKey | None) -> Outlook:
+def _outlook(tx: Transaction, key: Key, signer: str) -> Outlook:
     policy = key.envelope.facts.policy
     live: dict[str, Lent] = {}
     for lent in unended_delegations(tx, key.id):
         terms = lent.delegation.terms
-        current = terms.signer == signer and recipient in terms.recipients
-        if current and lent.state(tx.now) == "live" and _lasts(lent) > _lasts(live.get(terms.owner)):
+        if (
+            terms.signer == signer
+            and lent.state(tx.now) == "live"
+            and _lasts(lent) > _lasts(live.get(terms.owner))
+        ):
             live[terms.owner] = lent
     chosen = policy.choose(sorted(live, key=lambda owner: _lasts(live[owner]), reverse=True))
     return Outlook(
@@ -35,7 +31,7 @@ def _outlook(tx: Transaction, key: Key, signer: str, recipient: PublicKey | None
         policy=str(policy),
         open=chosen is not None,
         needed=policy.still_needed(live),
-        any_of=list(policy.could_help(live)),
+        any_of=not_shut_out(tx, policy.could_help(live)),
         live=[
             LiveOwner(owner=owner, left=each.delegation.left, end=format_instant(each.delegation.terms.end))
             for owner, each in sorted(live.items())

@@ -224,7 +224,7 @@ def quorum_missing(key: str, missing: Missing) -> QuorumMissing:
     """Say who is missing, in a sentence and in members a program can read."""
     who = " or ".join(missing.any_of) if missing.count == 1 else " and ".join(missing.any_of)
     if 1 < missing.count < len(missing.any_of):
-        who = f"{missing.count} of {', '.join(missing.any_of)}"
+        who = f"any of {', '.join(missing.any_of)}"
     return QuorumMissing(
         f"{missing.count} more of the owners of {key} must delegate: {who}",
         key=key,

@@ -142,7 +142,7 @@ class DelegationView(Wire):
     left: int
     start: Instant
     end: Instant
-    state: str = Field(description="pending, live, used up, ended or revoked")
+    state: str = Field(description="pending, live, used up, void, ended or revoked")
     constraints: WireConstraints
     request: str
     terms: Base64

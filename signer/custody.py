@@ -303,6 +303,7 @@ class CustodyKey:
 
     async def follow(self) -> None:
         """Follow the custodian's news for ever; reconnect when the stream ends."""
+        told = ""
         while True:
             known = set(self._leases)
             try:
@@ -314,8 +315,11 @@ class CustodyKey:
                             self.end(lease_id)
                     elif event == "ended":
                         self.end(data["lease"])
+                    told = ""
             except CustodianError as error:
-                log.warning("%s", error.detail)
+                if error.detail != told:  # once for an outage
+                    log.warning("%s", error.detail)
+                    told = error.detail
             self._stream = 0
             await asyncio.sleep(0.2)
 

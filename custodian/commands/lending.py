@@ -3,7 +3,7 @@
 import click
 
 from custodian.client import Client, place
-from custodian.commands.asking import caller, echo_json, json_option
+from custodian.commands.asking import caller, echo_json, echo_table, json_option
 from custodian.commands.telling import count, limits
 from custodian.encoding import parse_duration
 
@@ -87,3 +87,32 @@ def revoke(client: Client, delegation: str, *, as_json: bool) -> None:
         echo_json(answer)
         return
     click.echo(f"{delegation} is revoked; {count(len(answer['leases_ended']), 'lease')} ended.")
+
+
+@click.command()
+@click.option("--all", "everybody", is_flag=True, help="What everybody lent, not you only.")
+@json_option
+@caller
+def delegations(client: Client, *, everybody: bool, as_json: bool) -> None:
+    """List what you lent, newest first.
+
+    \b
+    Example: custodian delegations -u alice
+    """
+    query = "" if everybody else f"?owner={client.user}"
+    lent = client.call("GET", f"/delegations{query}")
+    if as_json:
+        echo_json(lent)
+        return
+    rows = [
+        (
+            each["id"],
+            each["owner"],
+            f"{each['key']} to {each['signer']}",
+            f"{each['left']} of {each['uses']}",
+            each["end"],
+            each["state"],
+        )
+        for each in lent
+    ]
+    echo_table(("ID", "OWNER", "LENT", "USES LEFT", "UNTIL", "STATE"), rows, "Nothing is lent.")

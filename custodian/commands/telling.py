@@ -46,6 +46,9 @@ def outlook(each: Mapping[str, Any], now: datetime) -> list[str]:
     if each["open"]:
         head = f"{each['key']} is open to {each['signer']} for {time_left(each['until'], now)}"
         head += f"; {count(each['leases'], 'lease')} held" if each["leases"] else ""
+    elif each["leases"]:
+        head = f"{each['key']} is open to {each['signer']}: {count(each['leases'], 'lease')} held; no more"
+        head += f" opens, {how_many_short(each['key'], each['needed'], each['any_of'])}"
     else:
         short = how_many_short(each["key"], each["needed"], each["any_of"])
         head = f"{short} (for {each['signer']})"
