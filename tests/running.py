@@ -209,7 +209,9 @@ class News:
 
     def next(self) -> tuple[str, Any] | None:
         """Return the next event and its data, pings left out; None at the end."""
+        end = time.monotonic() + 10
         while line := self.response.readline():
+            assert time.monotonic() < end, "only pings"
             event = line.decode().removeprefix("event: ").strip()
             data = json.loads(self.response.readline().decode().removeprefix("data: "))
             self.response.readline()
