@@ -43,7 +43,7 @@ from signer.desk import Desk, DeskKey
 from signer.holders import BrokerClient
 from signer.journal import Journal
 from signer.profile import Policy, Sources, parse_policy
-from signer.witness import Witness
+from signer.witness import CheckpointFile
 
 LAST_ANSWERS = 1.0  # seconds for answers to leave once every lease is given back
 BACKLOG = 128  # connections that may wait to be accepted
@@ -174,9 +174,13 @@ async def _custody(
     """Start the broker, announce its recipient, and follow the custodian."""
     if config.ca is None:
         raise RuntimeError("checked by the caller")
+    log_key = parse_verify_key((directory / LOG_KEY).read_text().strip())
+    seen = CheckpointFile(directory / CHECKPOINT, log_key)
     holder: list[CustodyKey] = []
     broker = BrokerClient(
         lambda lease, why, left: holder[0].gone(lease, why, left) if holder else None,
+        log=str(log_key),
+        checkpoint=seen.note,
         secret_memory=config.lease.secret_memory,
     )
     stack.callback(broker.close)
@@ -190,7 +194,7 @@ async def _custody(
         signer=config.name,
         recipient=recipient,
         journal=journal,
-        witness=Witness(directory / CHECKPOINT, parse_verify_key((directory / LOG_KEY).read_text().strip())),
+        seen=seen,
         policy=config.lease.policy(),
     )
     holder.append(key)

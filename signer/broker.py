@@ -8,7 +8,9 @@ One spare keyholder, shut in already, waits for the next lease, so that a lease 
 
 It talks to the signer's API process over a sequenced-packet socket, its standard input, in JSON:
 
-    {"do": "open", "call": 7, "lease": {…}}  ->  {"call": 7, "opened": id, …} with the channels' descriptors
+    {"do": "start", "log": vkey, "checkpoint": …}     first, once: whose history it believes, seen so far
+    {"do": "open", "call": 7, "lease": {…}, "entry": …, "receipt": …, "consistency": […]}
+                                             ->  {"call": 7, "opened": id, …} with the channels' descriptors
                                              or  {"call": 7, "error": "…", "members": {…}}
     {"do": "kill", "lease": id}              ->  {"gone": id, "why": "killed"}
     {"do": "close", "lease": id}             ->  {"gone": id, "why": "closed", "left": n}
@@ -24,25 +26,23 @@ import select
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from cryptography.x509 import load_pem_x509_certificate
-
-from custodian.envelope import parse_envelope
-from custodian.errors import CustodianError, Forbidden
+from custodian.checkpoint import open_checkpoint
+from custodian.errors import CannotOpen, CustodianError, Forbidden, Untrusted
 from custodian.hardening import Measure, shut_in, shut_in_broker
-from custodian.keyholder import USED_UP, Lease, check_terms, hold, open_lease, parse_lease
-from custodian.policy import Policy
+from custodian.keyholder import USED_UP, Lease, check_terms, hold, parse_lease
+from custodian.note import parse_verify_key
 from custodian.sealing import PrivateKey
-from custodian.terms import Constraints, Terms, parse_terms
-from signer.ceremony import Plan, make_here
+from signer.rehearsal import rehearse
+from signer.witness import Witness, check_entry
 
 MAX_MESSAGE = 1 << 20
 SPARE_PATIENCE = 30  # seconds a spare may take to shut itself in on a busy machine
+TRIES = 3
 
 
 @dataclass(slots=True)
@@ -66,7 +66,8 @@ class Broker:
         self._recipient = PrivateKey(PrivateKey.DEFAULT_SUITE, secrets.token_bytes(32))
         self._pid = os.getpid()
         self._measures: tuple[Measure, ...] = ()
-        self._given: dict[bytes, tuple[float, int]] = {}  # digest of terms -> their end, uses given
+        self._given: dict[bytes, int] = {}  # digest of terms -> uses given, never forgotten
+        self._witness: Witness | None = None
         self._holders: dict[int, Holder] = {}  # by descriptor: pidfd and control socket
         self._poller = select.epoll()
         self._poller.register(api.fileno(), select.EPOLLIN)
@@ -88,35 +89,51 @@ class Broker:
     # --- what the API process asks
 
     def _obey(self) -> bool:
-        data = self._api.recv(MAX_MESSAGE)
+        data = _receive(self._api)
         if not data:
             return False
         message = json.loads(data)
         match message["do"]:
+            case "start":
+                self._start(message["log"], message["checkpoint"].encode())
             case "open":
-                self._open(message["call"], message["lease"])
+                self._open(message["call"], message)
             case "kill":
                 self._kill(message["lease"])
             case "close":
                 if holder := self._find(message["lease"]):
                     holder.why = "closed"
-                    holder.control.send(b"close")
+                    _send(holder.control, b"close")
             case "report":
                 self._report(message["call"])
         return True
 
+    def _start(self, log: str, checkpoint: bytes) -> None:
+        if self._witness is None:
+            key = parse_verify_key(log)
+            self._witness = Witness(key, open_checkpoint(checkpoint, key) if checkpoint else None)
+
     def _open(self, call: int, message: dict[str, Any]) -> None:
         try:
-            lease = parse_lease(message)
+            lease = parse_lease(message["lease"])
+            self._see(lease, message)
             if self._find(lease.id):
                 raise Forbidden(f"the lease {lease.id} is open already")
             self._count(lease)
         except CustodianError as error:
-            self._tell({"call": call, "error": error.detail, "members": error.members})
+            self._tell({"call": call, "code": error.code, "error": error.detail, "members": error.members})
             return
         holder, self._spare = self._take_spare(), None
         holder.lease, holder.call = lease, call
-        holder.control.send(json.dumps(message).encode())
+        _send(holder.control, json.dumps(message["lease"]).encode())
+
+    def _see(self, lease: Lease, message: dict[str, Any]) -> None:
+        """Raise Untrusted unless the history tells of this lease, for the first time."""
+        if self._witness is None:
+            raise Untrusted("the broker was not told whose history to believe")
+        entry = message["entry"].encode()
+        self._witness.accept(entry, message["receipt"].encode(), message["consistency"])
+        check_entry(entry, lease, self._recipient.public)
 
     def _count(self, lease: Lease) -> None:
         """Take the lease's uses from each delegation under it.
@@ -124,32 +141,27 @@ class Broker:
         Raises:
             Forbidden: a delegation would give more than its terms say, or at another time.
         """
-        now = time.time()
-        self._given = {digest: given for digest, given in self._given.items() if given[0] > now}
         for terms, _ in lease.shares:
             check_terms(terms, lease, self._recipient)
-            if self._uses_given(terms) + lease.uses > terms.uses:
+            if self._given.get(terms.digest, 0) + lease.uses > terms.uses:
                 raise Forbidden(f"{terms.owner} lent it for {terms.uses} uses; they were given already")
+        self._give(lease, lease.uses)
+
+    def _give(self, lease: Lease, uses: int) -> None:
         for terms, _ in lease.shares:
-            self._give(terms, lease.uses)
-
-    def _uses_given(self, terms: Terms) -> int:
-        return self._given.get(terms.digest, (0.0, 0))[1]
-
-    def _give(self, terms: Terms, uses: int) -> None:
-        self._given[terms.digest] = (terms.end.timestamp(), self._uses_given(terms) + uses)
+            self._given[terms.digest] = self._given.get(terms.digest, 0) + uses
 
     def _report(self, call: int) -> None:
-        if self._spare and not self._spare.measures:
-            self._hear_measures(self._spare)
+        self._spare = self._take_spare()
         holders = {id(each): each for each in self._holders.values() if each.lease}.values()
         self._tell(
             {
                 "call": call,
                 "pid": self._pid,
                 "recipient": str(self._recipient.public),
+                "seen": self._witness.size if self._witness else 0,
                 "measures": [asdict(each) for each in self._measures],
-                "keyholder_measures": self._spare.measures if self._spare else [],
+                "keyholder_measures": self._spare.measures,
                 "leases": [{"lease": each.lease.id, "pid": each.pid} for each in holders if each.lease],
             }
         )
@@ -161,14 +173,22 @@ class Broker:
     # --- keyholders
 
     def _take_spare(self) -> Holder:
-        spare = self._spare or self._fork()
-        if not spare.measures:
-            self._hear_measures(spare)
-        return spare
+        """Return a keyholder that has shut itself in; one that died waiting is replaced."""
+        for _ in range(TRIES):
+            spare = self._spare or self._fork()
+            self._spare = None
+            ended = select.select([spare.pidfd], [], [], 0)[0]
+            if not ended and (spare.measures or self._hear_measures(spare)):
+                return spare
+        raise RuntimeError("keyholders end before they are ready")
 
-    def _hear_measures(self, holder: Holder) -> None:
+    def _hear_measures(self, holder: Holder) -> bool:
         holder.control.settimeout(SPARE_PATIENCE)
-        holder.measures = json.loads(holder.control.recv(MAX_MESSAGE))["measures"]
+        data = _receive(holder.control)
+        holder.control.settimeout(None)
+        if data:
+            holder.measures = json.loads(data)["measures"]
+        return bool(data)
 
     def _find(self, lease: str) -> Holder | None:
         return next((each for each in self._holders.values() if each.lease and each.lease.id == lease), None)
@@ -176,14 +196,17 @@ class Broker:
     def _kill(self, lease: str) -> None:
         if holder := self._find(lease):
             holder.why = "killed"
-            signal.pidfd_send_signal(holder.pidfd, signal.SIGKILL)
+            _kill(holder)
 
     def _kill_all(self) -> None:
         for holder in self._holders.values():
-            signal.pidfd_send_signal(holder.pidfd, signal.SIGKILL)
+            _kill(holder)
 
     def _hear(self, holder: Holder, fd: int) -> None:
-        data = b"" if fd == holder.pidfd else holder.control.recv(MAX_MESSAGE)
+        try:
+            data = b"" if fd == holder.pidfd else _receive(holder.control, socket.MSG_DONTWAIT)
+        except BlockingIOError:  # it was read already, out of turn
+            return
         if data:
             self._listen(holder, json.loads(data))
         elif fd == holder.pidfd:
@@ -204,6 +227,7 @@ class Broker:
         message["call"] = holder.call
         if "opened" in message:
             message["pid"] = holder.pid
+            message["seen"] = self._witness.size if self._witness else 0
             message["measures"] = [
                 *holder.measures,
                 dict(zip(("name", "taken", "note"), message.pop("timer"), strict=True)),
@@ -211,7 +235,7 @@ class Broker:
             self._tell(message, [each.fileno() for each in holder.channels])
         else:
             if holder.lease:
-                self._return(holder.lease, holder.lease.uses)
+                self._give(holder.lease, -holder.lease.uses)
             holder.lease = None
             self._tell(message)
         for channel in holder.channels:
@@ -219,13 +243,9 @@ class Broker:
         holder.channels.clear()
         self._spare = self._spare or self._fork()
 
-    def _return(self, lease: Lease, uses: int) -> None:
-        for terms, _ in lease.shares:
-            self._give(terms, -uses)
-
     def _bury(self, holder: Holder) -> None:
         status = os.waitstatus_to_exitcode(os.waitpid(holder.pid, 0)[1])
-        while select.select([holder.control], [], [], 0)[0] and (data := holder.control.recv(MAX_MESSAGE)):
+        while select.select([holder.control], [], [], 0)[0] and (data := _receive(holder.control)):
             self._listen(holder, json.loads(data))  # its last words
         for fd in (holder.pidfd, holder.control.fileno()):
             del self._holders[fd]
@@ -240,9 +260,10 @@ class Broker:
         if holder.lease is None:
             return
         if holder.channels:  # it died before it opened
-            self._tell({"call": holder.call, "error": f"the keyholder ended with {status}", "members": {}})
+            why = f"the keyholder ended with {status} before it opened"
+            self._tell({"call": holder.call, "code": CannotOpen.code, "error": why, "members": {}})
         if holder.why == "closed":
-            self._return(holder.lease, holder.left)
+            self._give(holder.lease, -holder.left)
         elif status == USED_UP:
             holder.why = "used up"
         self._tell({"gone": holder.lease.id, "why": holder.why, "left": holder.left})
@@ -286,54 +307,30 @@ class Broker:
             os._exit(status)
 
 
-def rehearse() -> None:
-    """Walk a keyholder's whole path once with a throw-away key.
+def _receive(channel: socket.socket, flags: int = 0) -> bytes:
+    """Return a message; nothing when the other end is gone."""
+    try:
+        return channel.recv(MAX_MESSAGE, flags)
+    except (ConnectionError, TimeoutError):
+        return b""
 
-    Whatever is loaded or cached on first use is there afterwards, when no file can be opened any more.
-    """
-    now = datetime.now(UTC).replace(microsecond=0)
-    owners = {name: PrivateKey(PrivateKey.DEFAULT_SUITE, secrets.token_bytes(32)) for name in ("a", "b")}
-    recipient = PrivateKey(PrivateKey.DEFAULT_SUITE, secrets.token_bytes(32))
-    plan = Plan(
-        name="rehearsal",
-        algorithm="ecdsa-p256",
-        common_name="Rehearsal",
-        organization="",
-        not_before=now,
-        not_after=now + timedelta(hours=1),
-        path_length=None,
-        policy=Policy(2, ("a", "b")),
-        owners={name: key.public for name, key in owners.items()},
-        signers={},
-    )
-    made = make_here(plan)
-    envelope = parse_envelope(made.envelope)
-    shares = []
-    for name, key in owners.items():
-        share = key.open(envelope.holdings[name].sealed, envelope.facts.share_info(name))
-        terms = Terms(
-            key="rehearsal",
-            key_id=envelope.facts.id,
-            owner=name,
-            signer="rehearsal",
-            recipients=(recipient.public,),
-            uses=1,
-            start=now,
-            end=now + timedelta(hours=1),
-            constraints=Constraints(ca=True),
-            request="",
-            nonce=secrets.token_hex(16),
-        )
-        shares.append((parse_terms(bytes(terms)), recipient.public.seal(share, terms.share_info)))
-    lease = Lease("rehearsal", 1, plan.not_after.timestamp(), envelope, tuple(shares))
-    certificate = load_pem_x509_certificate(made.certificate.encode())
-    open_lease(lease, recipient).sign(certificate.tbs_certificate_bytes, "rehearsal")
+
+def _send(channel: socket.socket, message: bytes) -> None:
+    with suppress(OSError):  # a process that just ended; its pidfd tells
+        channel.send(message)
+
+
+def _kill(holder: Holder) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(holder.pidfd, signal.SIGKILL)
 
 
 def main() -> None:
     """Run as `python -m signer.broker CHANNELS MEMORY`, the API process on standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    api = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+    api = socket.socket(fileno=os.dup(0))
+    with Path(os.devnull).open("rb") as nothing:  # else every keyholder had it as its standard input
+        os.dup2(nothing.fileno(), 0)
     rehearse()
     Broker(api, channels=int(sys.argv[1]), secret_memory=sys.argv[2] == "secret").run()
 

@@ -24,7 +24,7 @@ from signer.client import CustodianClient
 from signer.holders import BrokerClient, Channel, HolderGone
 from signer.issue import Prepared
 from signer.journal import Journal, Record
-from signer.witness import Witness
+from signer.witness import CheckpointFile
 
 TRIES = 3  # a lease may end between being chosen and being used
 CLOSE_EARLY = 0.3  # seconds before its end a lease is given back, so that unused uses return
@@ -84,11 +84,11 @@ class CustodyKey:
         signer: str,
         recipient: str,
         journal: Journal,
-        witness: Witness,
+        seen: CheckpointFile,
         policy: LeasePolicy,
     ) -> None:
         self.key, self.recipient, self._signer = key, recipient, signer
-        self._client, self._broker, self._journal, self._witness = client, broker, journal, witness
+        self._client, self._broker, self._journal, self._seen = client, broker, journal, seen
         self._policy = policy
         self._ask = policy.uses
         self._leases: dict[str, OpenLease] = {}
@@ -174,9 +174,7 @@ class CustodyKey:
         await self._settle()
         self._ended.clear()
         granted = await self._request(purpose)
-        entry, receipt = granted["entry"].encode(), granted["receipt"].encode()
         try:
-            self._witness.accept(entry, receipt, granted["consistency"])
             lease = await self._hold(granted)
         except CustodianError:
             with contextlib.suppress(CustodianError):  # why it did not open is what counts
@@ -206,7 +204,7 @@ class CustodyKey:
             },
             "uses": self._ask,
             "seconds": self._policy.seconds,
-            "seen": self._witness.size,
+            "seen": self._seen.size,
         }
         try:
             granted: dict[str, Any] = await self._client.post("/leases", wanted)
@@ -217,7 +215,9 @@ class CustodyKey:
     async def _hold(self, granted: dict[str, Any]) -> OpenLease:
         end = parse_instant(granted["end"], "end").timestamp()
         message = {name: granted[name] for name in ("id", "uses", "envelope", "shares")}
-        channel, answer = await self._broker.open(message | {"end": end})
+        proof = {name: granted[name] for name in ("entry", "receipt", "consistency")}
+        channel, answer = await self._broker.open(lease=message | {"end": end}, **proof)
+        self._seen.keep(granted["receipt"].encode(), answer["seen"])
         terms = [parse_terms(decode_base64(each["terms"], "terms")) for each in granted["shares"]]
         return OpenLease(
             id=granted["id"],

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from custodian.errors import CannotOpen, Forbidden, Unavailable
+from custodian.errors import CannotOpen, Forbidden, Unavailable, Untrusted
 from signer.frames import Calls
 
 MAX_MESSAGE = 1 << 20
@@ -43,7 +43,15 @@ class Channel(Calls):
 class BrokerClient:
     """The broker process: started, asked, and told which keyholders to end."""
 
-    def __init__(self, gone: Callable[[str, str, int], None], *, secret_memory: bool = True) -> None:
+    def __init__(
+        self,
+        gone: Callable[[str, str, int], None],
+        *,
+        log: str,
+        checkpoint: bytes = b"",
+        secret_memory: bool = True,
+    ) -> None:
+        """Start it; it believes the history of the key `log`, from `checkpoint` on."""
         self._gone = gone
         self._open: set[str] = set()
         self._calls = itertools.count(1)
@@ -53,12 +61,13 @@ class BrokerClient:
         memory = "secret" if secret_memory else "plain"
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "signer.broker", "1", memory],
+                [sys.executable, "-I", "-m", "signer.broker", "1", memory],
                 stdin=theirs.fileno(),
-                env={**os.environ, "LD_BIND_NOW": "1"},
+                env={"LD_BIND_NOW": "1"},  # nothing else of ours is its business
             )
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._receive)
+        self._send(do="start", log=log, checkpoint=checkpoint.decode())
 
     @property
     def pid(self) -> int:
@@ -74,13 +83,16 @@ class BrokerClient:
         """Return the recipient, the measures that took, and the open leases with their processes."""
         return (await self._ask(do="report"))[0]
 
-    async def open(self, lease: dict[str, Any]) -> tuple[Channel, dict[str, Any]]:
-        """Open a lease in a keyholder.
+    async def open(self, **asked: Any) -> tuple[Channel, dict[str, Any]]:
+        """Open a lease in a keyholder: `lease`, `entry`, `receipt` and `consistency` as granted.
 
         Raises:
-            CannotOpen: its shares do not open it. Unavailable: the broker does not answer.
+            CannotOpen: its shares do not open it. Untrusted: the history does not tell of it.
+            Unavailable: the broker does not answer.
         """
-        answer, descriptors = await self._ask(do="open", lease=lease)
+        answer, descriptors = await self._ask(do="open", **asked)
+        if answer.get("code") == Untrusted.code:
+            raise Untrusted(answer["error"])
         if "error" in answer:
             raise CannotOpen(answer["error"], tuple(answer["members"].get("owners", ())))
         self._open.add(answer["opened"])
@@ -136,3 +148,8 @@ class BrokerClient:
             self._tell_gone(message["gone"], message["why"], message["left"])
         elif future := self._waiting.get(message["call"]):
             future.set_result((message, descriptors))
+        else:  # whoever asked has given up
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if "opened" in message:
+                self.kill(message["opened"])

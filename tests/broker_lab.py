@@ -19,9 +19,11 @@ from functools import cache
 from typing import Any
 
 from cryptography import x509
+from histories import KEY, History, granted
 
 from custodian.encoding import encode_base64
 from custodian.envelope import Envelope, parse_envelope
+from custodian.errors import CustodianError
 from custodian.policy import Policy
 from custodian.sealing import PrivateKey, PublicKey, parse_public_key
 from custodian.terms import Constraints, Terms
@@ -119,8 +121,11 @@ class Broker:
             env={**os.environ, "LD_BIND_NOW": "1"},
             stderr=subprocess.PIPE,
         )
+        self.their_inode = os.fstat(theirs.fileno()).st_ino
         theirs.close()
         self.call = 0
+        self.history = History(b"the beginning")
+        self.send({"do": "start", "log": str(KEY.verify_key), "checkpoint": ""})
         self.recipient: PublicKey = parse_public_key(self.report()["recipient"], "recipient")
 
     def send(self, message: Any) -> None:
@@ -143,12 +148,31 @@ class Broker:
             pass
         return answer
 
-    def open(self, lease: Any) -> tuple[dict[str, Any], list[Channel]]:
+    def open(self, lease: Any, **untrue: Any) -> tuple[dict[str, Any], list[Channel]]:
+        """Ask for a lease, with the proof that the history tells of it unless `untrue` says otherwise."""
+        proof = self.prove(lease) | untrue
         self.call += 1
-        self.send({"do": "open", "call": self.call, "lease": lease})
+        self.send({"do": "open", "call": self.call, "lease": lease} | proof)
         answer, channels = self.hear()
         assert answer["call"] == self.call
         return answer, channels
+
+    def prove(self, lease: Any) -> dict[str, Any]:
+        """Write the lease into the history; return what shows that it is there."""
+        try:
+            entry = granted(lease, self.recipient)
+        except (CustodianError, ArithmeticError, TypeError, ValueError, KeyError, AttributeError, OSError):
+            entry = b"a lease that no custodian would grant"
+        return self.prove_entry(entry)
+
+    def prove_entry(self, entry: bytes) -> dict[str, Any]:
+        index = len(self.history.entries)
+        self.history.entries.append(entry)
+        return {
+            "entry": entry.decode(),
+            "receipt": self.history.receipt(index).decode(),
+            "consistency": self.history.since(self.report()["seen"]),
+        }
 
     def opened(self, lease: Any) -> Channel:
         answer, channels = self.open(lease)

@@ -9,18 +9,22 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from broker_lab import Broker, deal, lease_of, running_broker, stretched
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from histories import KEY, granted, head_of
 from memory_scan import tree
 from running import wait_until
 from signing import SOON, alive
 from tbs_samples import make_tbs
 
+from custodian.checkpoint import format_receipt, sign_checkpoint
 from custodian.encoding import encode_base64
+from custodian.merkle import inclusion_proof, tile_reader
 from custodian.sealing import PrivateKey
 from custodian.terms import Constraints
 
@@ -131,7 +135,7 @@ def test_a_share_that_was_not_dealt_names_its_owner(broker: Broker) -> None:
 def test_too_few_shares_open_nothing(broker: Broker) -> None:
     assert broker.refusal(lease_of(broker.lend("alice"))) == "1 more of the owners' shares are needed"
     assert broker.refusal(lease_of(broker.lend("alice") * 2)) == "1 more of the owners' shares are needed"
-    assert broker.refusal(lease_of([])) == "2 more of the owners' shares are needed"
+    assert broker.refusal(lease_of([])) == "the history does not tell of this lease"
 
 
 def test_shares_lent_to_another_signer_are_refused(broker: Broker) -> None:
@@ -274,7 +278,8 @@ def test_the_report_says_what_took_and_names_no_secret(broker: Broker) -> None:
     report = broker.report()
     assert {each["name"] for each in report["measures"]} >= {"landlock", "seccomp", "not dumpable"}
     assert {each["name"] for each in report["keyholder_measures"]} >= {"secret memory", "seccomp"}
-    assert set(report) == {"call", "pid", "recipient", "measures", "keyholder_measures", "leases"}
+    names = {"call", "pid", "recipient", "seen", "measures", "keyholder_measures", "leases"}
+    assert set(report) == names
 
 
 def test_two_channels_share_one_lease() -> None:
@@ -310,3 +315,98 @@ def test_the_end_of_the_api_process_is_the_end_of_every_key() -> None:
         assert channel.ends()
         assert broker.process.wait(SOON) == 0
         wait_until(lambda: not any(map(alive, family)), SOON)
+
+
+# -- the history
+
+
+def test_a_lease_that_the_history_does_not_tell_of_opens_nothing(broker: Broker) -> None:
+    """A lying custodian proves that some entry is there; it must be this lease's own."""
+    lease = lease_of(broker.lend(), uses=2)
+    other = lease_of(broker.lend(), uses=2)
+    for untrue in (
+        broker.prove_entry(b'{"type":"log.started"}'),
+        broker.prove(other),
+        broker.prove_entry(granted(lease, broker.recipient, uses=1)),
+        broker.prove_entry(granted(lease, broker.recipient, end="2036-01-01T00:00:00Z")),
+        broker.prove_entry(granted(lease, "x25519:AAAA")),
+        broker.prove_entry(granted(lease, broker.recipient, signer="ca-2")),
+        broker.prove_entry(granted(lease, broker.recipient, spent=[])),
+        broker.prove_entry(granted(lease, broker.recipient, type="lease.ended")),
+        broker.prove_entry(b"[]"),
+    ):
+        untrue["consistency"] = broker.history.since(broker.report()["seen"])
+        answer, channels = broker.open(lease, **untrue)
+        assert (answer["code"], channels) == ("history-mismatch", [])
+
+
+def test_shares_that_were_sent_once_open_nothing_again(broker: Broker) -> None:
+    """After a revocation the API process still has the shares; the history has no second entry."""
+    lease = lease_of(broker.lend(), uses=2)
+    proof = broker.prove(lease)
+    broker.open(lease, **proof)
+    broker.send({"do": "kill", "lease": lease["id"]})
+    assert broker.hear()[0]["gone"] == lease["id"]
+    again = proof | {"consistency": []}
+    size = broker.report()["seen"]
+    again["receipt"] = format_receipt(
+        size - 1,
+        inclusion_proof(tile_reader(broker.history.leaves), size - 1, size),
+        sign_checkpoint(head_of(broker.history.entries[:size]), KEY),
+    ).decode()
+    answer, _ = broker.open(lease, **again)
+    assert answer["error"] == "the lease is not a new one; each opening needs an entry of its own"
+
+
+def test_a_rewritten_history_opens_nothing(broker: Broker) -> None:
+    lease = lease_of(broker.lend(), uses=2)
+    broker.opened(lease)
+    broker.hear()
+    broker.history.entries[1] = b"another past"
+    try:
+        assert "rewritten" in broker.refusal(lease_of(broker.lend(), uses=2))
+    finally:
+        broker.close()
+
+
+# -- what must not end it
+
+
+def test_closing_a_lease_whose_keyholder_just_ended_does_not_end_the_broker() -> None:
+    with running_broker() as broker:
+        lease = lease_of(broker.lend(), uses=1)
+        channel = broker.opened(lease)
+        os.kill(broker.process.pid, signal.SIGSTOP)
+        assert channel.ask(make_tbs())[0]
+        assert channel.ends()
+        broker.send({"do": "close", "lease": lease["id"]})
+        os.kill(broker.process.pid, signal.SIGCONT)
+        assert broker.hear()[0]["gone"] == lease["id"]
+        assert broker.opened(lease_of(broker.lend())).ask(make_tbs())[0]
+
+
+def test_a_spare_that_died_waiting_is_replaced() -> None:
+    with running_broker() as broker:
+        broker.report()
+        for child in tree(broker.process.pid):
+            if child != broker.process.pid:
+                os.kill(child, signal.SIGKILL)
+        assert broker.opened(lease_of(broker.lend())).ask(make_tbs())[0]
+
+
+def test_asking_for_its_state_all_the_time_does_not_end_the_broker() -> None:
+    with running_broker() as broker:
+        for _ in range(20):
+            broker.opened(lease_of(broker.lend(), uses=1)).ask(make_tbs())
+            for _ in range(5):
+                broker.report()
+
+
+def test_a_keyholder_has_no_way_to_command_the_broker() -> None:
+    with running_broker() as broker:
+        lease = lease_of(broker.lend())
+        channel = broker.opened(lease)
+        [pid] = [each["pid"] for each in broker.report()["leases"]]
+        held = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        assert f"socket:[{broker.their_inode}]" not in held
+        assert channel.ask(make_tbs())[0]

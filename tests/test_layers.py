@@ -100,6 +100,7 @@ SIGNER_SHELL = [
     "frames",
     "holders",
     "ceremony",
+    "rehearsal",
     "broker",
     "authority",
     "custody",
