@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from running import wait_until
+from running import Answer, wait_until
 from signing import SOON, Site, alive
 
 from custodian.encoding import format_instant, parse_instant
@@ -43,6 +45,45 @@ def test_a_revoked_key_is_gone_at_once(site: Site) -> None:
         assert site.signer.refusal()["quorum"]["any_of"] == ["bob", "carol"]
         site.take_back()
     print(f"\nrevoked to gone, ms: {[round(1000 * each, 1) for each in sorted(taken)]}")  # noqa: T201 - figures are for people
+
+
+@contextmanager
+def opening(site: Site) -> Iterator["Future[Answer]"]:
+    """Ask for a certificate and hold the broker at the moment when the lease is granted, not yet open."""
+    before = site.world.size()
+    broker = site.signer.status()["broker"]["pid"]
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as client:
+            asked = client.submit(site.signer.sign)
+            wait_until(lambda: "lease.granted" in site.world.events(before))
+            time.sleep(0.1)
+            yield asked
+            os.kill(broker, signal.SIGCONT)
+    finally:
+        os.kill(broker, signal.SIGCONT)
+
+
+def test_a_lease_that_is_revoked_while_its_key_opens_signs_nothing(site: Site) -> None:
+    lent = site.world.lend(uses=20)
+    with opening(site) as asked:
+        site.world.person("bob", "DELETE", f"/delegations/{lent[1]}").ok()
+        time.sleep(0.1)
+    assert (
+        asked.result().json["errors"][0]["message"] == "the lease ended while its key was opening; try again"
+    )
+    wait_until(lambda: not site.signer.keyholders())
+
+
+def test_a_lease_whose_end_may_have_been_missed_while_it_opened_is_given_back(site: Site) -> None:
+    lent = site.world.lend(uses=20)
+    with opening(site) as asked:
+        site.daemon.stop(signal.SIGKILL)
+        site.daemon.start()
+        time.sleep(0.5)
+    assert asked.result().status == 503
+    wait_until(lambda: site.world.left(*lent) == [20, 20])
+    assert site.signer.keyholders() == []
 
 
 def test_revoking_what_a_lease_does_not_rest_on_leaves_the_key_open(site: Site) -> None:
