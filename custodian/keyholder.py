@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -64,7 +65,7 @@ class Keyholder:
 
     def sign(self, tbs: bytes, profile: str) -> bytes:
         """Spend a use on a signature. Raises Forbidden, spending nothing, for what was not lent for."""
-        wanted = read_tbs(tbs, profile)
+        wanted = read_tbs(tbs, profile, datetime.now(UTC))
         if wanted.issuer != self._facts.subject:
             raise Forbidden("the certificate names another issuer than this key's")
         for each in self._constraints:

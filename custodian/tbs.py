@@ -5,17 +5,22 @@ it reads them itself, with a throw-away signature around them so that the X.509 
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import HashAlgorithm
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from custodian.errors import Forbidden
 from custodian.terms import Purpose
 
 DIGESTS = ("sha256", "sha384", "sha512")
+CLOCK_SLACK = timedelta(minutes=5)
+NAMING = (NameOID.COMMON_NAME, NameOID.EMAIL_ADDRESS, NameOID.USER_ID)  # of a subject: who it is
+SPEAKS_FOR_THE_CA = (ExtendedKeyUsageOID.OCSP_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+NETSCAPE_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")  # old, and may say CA
 NO_SIGNATURE = bytes.fromhex("030900") + bytes(8)
 
 
@@ -27,11 +32,12 @@ class ToBeSigned:
     digest: HashAlgorithm | None  # what the signature is to be made over; None for Ed25519
 
 
-def read_tbs(tbs: bytes, profile: str) -> ToBeSigned:
+def read_tbs(tbs: bytes, profile: str, now: datetime) -> ToBeSigned:
     """Read a TBSCertificate; `profile` is the caller's word, as certificates do not name theirs.
 
     Raises:
-        Forbidden: the bytes are not exactly one TBSCertificate that can be read.
+        Forbidden: the bytes are not exactly one TBSCertificate that can be read, or it begins after
+            `now`: a lease is for today's certificates.
     """
     try:
         certificate = x509.load_der_x509_certificate(_wrap(tbs))
@@ -43,22 +49,32 @@ def read_tbs(tbs: bytes, profile: str) -> ToBeSigned:
         scheme = certificate.signature_algorithm_parameters
         if not isinstance(scheme, ECDSA | PKCS1v15 | None):
             raise ValueError
-        return ToBeSigned(certificate.issuer.public_bytes(), _purpose(certificate, profile), scheme, digest)
+        begins = certificate.not_valid_before_utc
+        read = ToBeSigned(certificate.issuer.public_bytes(), _purpose(certificate, profile), scheme, digest)
     except Exception:  # the parser has many ways to refuse, and none may end the keyholder
         raise Forbidden("the bytes to sign are not a certificate this key signs") from None
+    if begins > now + CLOCK_SLACK:
+        raise Forbidden("the certificate would begin in the future")
+    return read
 
 
 def _purpose(certificate: x509.Certificate, profile: str) -> Purpose:
-    names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    names = [str(each.value) for each in certificate.subject if each.oid in NAMING]
     ca = False
     for extension in certificate.extensions:
         value = extension.value
         if isinstance(value, x509.BasicConstraints):
-            ca = value.ca
+            ca = ca or value.ca
+        elif isinstance(value, x509.KeyUsage):
+            ca = ca or value.key_cert_sign or value.crl_sign
+        elif isinstance(value, x509.ExtendedKeyUsage):
+            ca = ca or any(usage in SPEAKS_FOR_THE_CA for usage in value)
         elif isinstance(value, x509.SubjectAlternativeName):
             names += [str(name.value) for name in value]
-        elif isinstance(value, x509.KeyUsage):
-            ca = ca or value.key_cert_sign
+        elif extension.oid == NETSCAPE_TYPE:
+            ca = True
+        elif extension.critical and isinstance(value, x509.UnrecognizedExtension):
+            raise ValueError
     validity = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return Purpose(profile, tuple(names), int(validity.total_seconds()), ca)
 

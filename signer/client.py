@@ -99,6 +99,9 @@ def _error(status: int, data: bytes) -> CustodianError:
     except (ValueError, KeyError, AttributeError):
         return Unavailable(f"the custodian answered {status} without saying why")
     members = {name: value for name, value in problem.items() if name not in ("status", "title")}
+    if code in (BadInput.code, FormatError.code):
+        field = str(problem.get("field", "request"))
+        return BadInput(field, detail.removeprefix(f"{field}: "))
     if code in BY_CODE:
         return BY_CODE[code](detail, **members)
     return Unavailable(f"the custodian refused: {detail}")

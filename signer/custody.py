@@ -138,6 +138,7 @@ class CustodyKey:
             "recipient": self.recipient,
             "custodian": "connected" if self._stream and self._connected() else "silent",
             "records_owed": self._journal.owed,
+            "records_refused": self._journal.refused,
             "broker": {"pid": report["pid"], "measures": report["measures"]},
             "keyholders": {
                 "measures": report["keyholder_measures"],

@@ -4,6 +4,7 @@ Everything a certificate says is decided here. Where CFSSL would issue something
 conforming this CA deviates on purpose:
 
 * Usages that the requester's kind of key cannot serve are left out (keyEncipherment with EC).
+* A certificate has at most 100 names.
 * No certificate outlives the CA's own; an expired CA signs nothing.
 * IP addresses are held against `name_whitelist` too, and CA certificates carry no names of hosts.
 * Of the CSR's extensions only the alternative names count, and only when the call names no hosts.
@@ -37,6 +38,8 @@ from signer.profile import Policy, Profile
 from signer.usages import extended_key_usage, key_usage
 
 SERIAL_BYTES = 20
+MAX_NAMES = 100  # each is on record at the custodian for ever
+MAX_NAMES_LENGTH = 8192
 _VERSION_3 = der.tlv(0xA0, der.integer(2))
 # All but the last 20 bytes of a subject key identifier are the same in every certificate.
 _KEY_IDENTIFIER = der.extension("2.5.29.14", der.octet_string(bytes(20)))[:-20]
@@ -169,10 +172,11 @@ def _check_names(profile: Profile, subject: Subject, sans: tuple[San, ...]) -> N
     if profile.is_ca and not subject:  # RFC 5280 section 4.1.2.6
         raise CfsslError(Number.AGAINST_POLICY, "missing subject information")
     pattern, common = profile.name_whitelist, names.common_name(subject)
-    if pattern is None:
-        return
     texts = ([common] if common else []) + [san.text for san in sans]
-    if not all(pattern.search(text) for text in texts):
+    if len(texts) > MAX_NAMES or sum(map(len, texts)) > MAX_NAMES_LENGTH:
+        too_many = f"more than {MAX_NAMES} names, or {MAX_NAMES_LENGTH} characters of them"
+        raise CfsslError(Number.AGAINST_POLICY, too_many)
+    if pattern is not None and not all(pattern.search(text) for text in texts):
         raise CfsslError(Number.AGAINST_WHITELIST, "Request does not match policy whitelist")
 
 

@@ -10,7 +10,9 @@ machine. Syncing costs what the disk takes, which a single client waits for.
 """
 
 import asyncio
+import itertools
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,14 +25,17 @@ from custodian.errors import BadInput
 
 Record = dict[str, Any]
 Send = Callable[[list[Record]], Awaitable[None]]
-BATCH = 100  # records in one call to the custodian; stays below its limit for bodies
+BATCH = 100  # records in one call to the custodian, of at most so many bytes
+BATCH_SIZE = 48_000
 Batch = list[tuple[Record, asyncio.Future[None]]]
+log = logging.getLogger(__name__)
 FILE_SIZE = 8_388_608  # bytes; when full, the file is made anew with what is still owed
 
 
 class Journal:
     def __init__(self, path: Path, send: Send, *, sync: bool = True) -> None:
         self._path, self._send_records, self._sync = path, send, sync
+        self.refused = 0  # records set aside
         self._owed = deque(_read(path))
         self._file, self._end = self._make_file()
         self._loop = asyncio.get_running_loop()
@@ -70,11 +75,42 @@ class Journal:
                 await asyncio.wait([self._last])
             left = len(self._owed)
             while left > 0:
-                batch = [self._owed[i] for i in range(min(BATCH, left))]
-                await self._send_records(batch)
+                batch = self._next_batch(left)
+                await self._deliver(batch)
                 for _ in batch:
                     self._owed.popleft()
                 left -= len(batch)
+
+    def _next_batch(self, most: int) -> list[Record]:
+        """Return the oldest records, as many as fit into one call; at least one."""
+        batch, size = [self._owed[0]], len(json.dumps(self._owed[0]))
+        for record in itertools.islice(self._owed, 1, min(BATCH, most)):
+            size += len(json.dumps(record))
+            if size > BATCH_SIZE:
+                break
+            batch.append(record)
+        return batch
+
+    async def _deliver(self, batch: list[Record]) -> None:
+        """Send a batch; one record that the custodian refuses must not hold up the others."""
+        try:
+            await self._send_records(batch)
+        except BadInput as error:
+            if len(batch) > 1:
+                for record in batch:
+                    await self._deliver([record])
+            else:
+                self._set_aside(batch[0], error)
+
+    def _set_aside(self, record: Record, error: BadInput) -> None:
+        """Keep, where people look, a record that the custodian will never take."""
+        self.refused += 1
+        aside = self._path.with_suffix(".refused")
+        log.error("a record was refused (%s); it is kept in %s", error.detail, aside)
+        with aside.open("ab") as file:
+            file.write(_lines([record]))
+            file.flush()
+            os.fsync(file.fileno())
 
     def _start_batch(self) -> None:
         """Hand on what has come; what comes meanwhile is the next batch."""

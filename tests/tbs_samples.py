@@ -22,6 +22,8 @@ def make_tbs(
     names: Sequence[str] = ("www.example.com",),
     days: int = 1,
     extensions: Sequence[x509.ExtensionType] = (),
+    critical: bool = False,
+    subject: x509.Name | None = None,
     digest: Any = None,
     pss: Any = None,
 ) -> bytes:
@@ -29,7 +31,7 @@ def make_tbs(
     key = key or key_of("P-256", "throw-away issuer")
     builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+        .subject_name(subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
         .issuer_name(issuer)
         .public_key(key_of("P-256").public_key())
         .serial_number(7)
@@ -40,7 +42,7 @@ def make_tbs(
         sans = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         builder = builder.add_extension(sans, critical=False)
     for extension in extensions:
-        builder = builder.add_extension(extension, critical=False)
+        builder = builder.add_extension(extension, critical=critical)
     usual = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return builder.sign(key, digest or usual, rsa_padding=pss).tbs_certificate_bytes
 

@@ -10,7 +10,7 @@ import pytest
 
 from custodian.errors import BadInput, Unavailable
 from signer import journal as module
-from signer.journal import BATCH, Journal, Record
+from signer.journal import BATCH, BATCH_SIZE, Journal, Record
 
 
 class Custodian:
@@ -181,4 +181,36 @@ async def test_without_syncing_a_record_is_still_in_the_file(path: Path) -> None
     journal = Journal(path, Custodian().send, sync=False)
     await journal.write(record(1))
     assert on_disk(path) == [record(1)]
+    journal.close()
+
+
+async def test_a_record_the_custodian_refuses_holds_up_no_other_and_is_kept(path: Path) -> None:
+    """One certificate of 210 names kept every later signature out of the history."""
+    custodian = Custodian()
+
+    async def send(records: list[Record]) -> None:
+        if any(each["number"] == 2 for each in records):
+            raise BadInput("records.0.names", "has at most 200 items")
+        await custodian.send(records)
+
+    journal = Journal(path, send)
+    await asyncio.gather(*(journal.write(record(number)) for number in (1, 2, 3)))
+    await journal.flush()
+    assert custodian.got == [record(1), record(3)]
+    assert (journal.owed, journal.refused) == (0, 1)
+    assert json.loads(path.with_suffix(".refused").read_bytes()) == record(2)
+    journal.close()
+
+
+async def test_large_records_travel_in_calls_that_are_not_too_large(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FILE_SIZE", 1_000_000)
+    custodian = Custodian()
+    journal = Journal(path, custodian.send)
+    large = [record(number) | {"names": ["x" * 20_000]} for number in range(5)]
+    await asyncio.gather(*(journal.write(each) for each in large))
+    await journal.flush()
+    assert custodian.got == large
+    assert max(custodian.batches) == BATCH_SIZE // 20_000
     journal.close()

@@ -16,14 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from tbs_samples import ISSUER, NOW, make_tbs, usage_of_a_ca
 
 from custodian.errors import Forbidden
 from custodian.keyholder import MAX_TBS
-from custodian.tbs import read_tbs
+from custodian.tbs import NETSCAPE_TYPE, read_tbs
 from custodian.terms import Constraints
 
 TBS = make_tbs()
@@ -51,11 +51,13 @@ def verify(public: Any, signature: bytes, tbs: bytes) -> None:
 
 def refuses(tbs: bytes) -> None:
     with pytest.raises(Forbidden, match="the bytes to sign are not a certificate this key signs"):
-        read_tbs(tbs, "server")
+        read_tbs(tbs, "server", NOW)
 
 
 def test_the_bytes_say_what_they_are_for() -> None:
-    wanted = read_tbs(make_tbs(names=("a.example", "b.example"), common_name="c.example", days=2), "server")
+    wanted = read_tbs(
+        make_tbs(names=("a.example", "b.example"), common_name="c.example", days=2), "server", NOW
+    )
     assert wanted.issuer == ISSUER.public_bytes()
     assert wanted.purpose.names == ("c.example", "a.example", "b.example")
     assert (wanted.purpose.profile, wanted.purpose.validity) == ("server", 2 * 86_400)
@@ -64,9 +66,18 @@ def test_the_bytes_say_what_they_are_for() -> None:
     assert wanted.digest.name == "sha256"
 
 
-@pytest.mark.parametrize("extension", [CA, usage_of_a_ca()], ids=["basic constraints", "key usage"])
-def test_either_mark_of_a_ca_makes_it_one(extension: x509.ExtensionType) -> None:
-    assert read_tbs(make_tbs(extensions=[extension]), "server").purpose.ca
+MARKS = {
+    "basic constraints": CA,
+    "key usage": usage_of_a_ca(),
+    "OCSP signing": x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]),
+    "any usage": x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]),
+    "netscape's type": x509.UnrecognizedExtension(NETSCAPE_TYPE, bytes.fromhex("03020007")),
+}
+
+
+@pytest.mark.parametrize("extension", MARKS.values(), ids=MARKS)
+def test_whatever_speaks_for_a_ca_is_one(extension: x509.ExtensionType) -> None:
+    assert read_tbs(make_tbs(extensions=[extension]), "server", NOW).purpose.ca
 
 
 @given(st.binary(max_size=300))
@@ -82,7 +93,7 @@ def test_damage_is_refused_or_read_and_nothing_else_happens(data: st.DataObject)
     cut = data.draw(st.integers(0, len(TBS)))
     for tbs in (bytes(damaged), TBS[:cut], TBS[cut:] if cut else b"", bytes(damaged[:cut])):
         try:
-            wanted = read_tbs(tbs, "server")
+            wanted = read_tbs(tbs, "server", NOW)
         except Forbidden:
             continue
         assert isinstance(wanted.purpose.names, tuple)
@@ -94,7 +105,7 @@ def test_every_byte_damaged_in_every_bit_is_refused_or_read() -> None:
         for bit in range(8):
             damaged = TBS[:at] + bytes([TBS[at] ^ 1 << bit]) + TBS[at + 1 :]
             try:
-                read_tbs(damaged, "server")
+                read_tbs(damaged, "server", NOW)
             except Forbidden:
                 continue
 
@@ -140,7 +151,30 @@ def test_names_are_read_from_every_common_name() -> None:
     builder = builder.public_key(key_of("P-256").public_key()).serial_number(1)
     builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
     tbs = builder.sign(key_of("P-256"), hashes.SHA256()).tbs_certificate_bytes
-    assert read_tbs(tbs, "").purpose.names == ("good.example", "evil.example")
+    assert read_tbs(tbs, "", NOW).purpose.names == ("good.example", "evil.example")
+
+
+def test_a_certificate_for_later_is_refused() -> None:
+    """The limit on validity bounds how long; without this one lease could issue for years ahead."""
+    read_tbs(TBS, "", NOW - timedelta(minutes=5))
+    with pytest.raises(Forbidden, match="begin in the future"):
+        read_tbs(TBS, "", NOW - timedelta(minutes=6))
+
+
+def test_who_a_subject_is_is_a_name() -> None:
+    attributes = [
+        x509.NameAttribute(NameOID.COMMON_NAME, "good.example"),
+        x509.NameAttribute(NameOID.EMAIL_ADDRESS, "root@evil.example"),
+        x509.NameAttribute(NameOID.USER_ID, "root"),
+    ]
+    names = read_tbs(make_tbs(subject=x509.Name(attributes), names=()), "", NOW).purpose.names
+    assert names == ("good.example", "root@evil.example", "root")
+
+
+def test_a_critical_extension_nobody_knows_is_refused() -> None:
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14"), b"\x30\x00")
+    read_tbs(make_tbs(extensions=[unknown]), "", NOW)
+    refuses(make_tbs(extensions=[unknown], critical=True))
 
 
 # -- what it signs
