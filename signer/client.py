@@ -10,7 +10,7 @@ from typing import Any, Self
 import aiohttp
 
 from custodian import errors
-from custodian.errors import BadInput, CustodianError, Unavailable
+from custodian.errors import BadInput, CustodianError, FormatError, Unavailable
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 BY_CODE: dict[str, type[CustodianError]] = {

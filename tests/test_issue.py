@@ -260,7 +260,6 @@ def test_openssl_believes_the_chain(tmp_path):
     [[f"x{i}.example.com" for i in range(101)], [f"{'a' * 60}.{'b' * 60}.{i}.example" for i in range(80)]],
 )
 def test_more_names_than_the_history_should_carry_are_refused(names):
-    sans = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-    csr = parse_csr(make_csr_pem(key_of("P-256"), None, None, sans))
+    csr = parse_csr(make_csr_pem(key_of("P-256"), None, [x509.DNSName(name) for name in names]))
     with pytest.raises(CfsslError, match="more than 100 names"):
         prepare(template_of({}), csr, now=NOW, serial=SERIAL)
