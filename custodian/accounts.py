@@ -161,8 +161,8 @@ def owner_slots(tx: Transaction, owner: str) -> list[Slot]:
     return [parse_slot(bytes(row["body"])) for row in rows]
 
 
-def check_patience(tx: Transaction, name: str, address: str) -> None:
-    """Raise TooMany while this account from this address, or this address, has to wait.
+def check_patience(tx: Transaction, name: str, address: str, *, whole_address: bool = True) -> None:
+    """Raise TooMany while this account from this address, or this `whole_address`, has to wait.
 
     An account as such never has to: a stranger could keep its owner from revoking.
     """
@@ -170,7 +170,7 @@ def check_patience(tx: Transaction, name: str, address: str) -> None:
     there = tx.rows("SELECT sum(count) AS count, max(last) AS last FROM failure WHERE address = ?", address)[
         0
     ]
-    for row, free in ((here, FREE_TRIES), (there, FREE_TRIES_OF_ADDRESS)):
+    for row, free in ((here, FREE_TRIES), (there if whole_address else None, FREE_TRIES_OF_ADDRESS)):
         if row and row["count"] and row["count"] >= free:
             wait = row["last"] + min(2 ** min(row["count"] - free, 16), MAX_WAIT) - tx.seconds
             if wait > 0:

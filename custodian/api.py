@@ -260,7 +260,7 @@ CALLS = (
     Call("GET /delegations", PEOPLE, list_delegations, None, list[wire.DelegationView], query=FILTERS),
     Call("POST /delegations", OWNER, delegate, wire.Delegate, wire.Granted, 201),
     Call("GET /delegations/{id}", PEOPLE, show_delegation, gives=wire.DelegationView),
-    Call("DELETE /delegations/{id}", OWNER, revoke, gives=wire.Revoked),
+    Call("DELETE /delegations/{id}", OWNER, revoke, gives=wire.Revoked, revokes=True),
     Call("GET /leases", ANYONE, list_leases, gives=list[wire.LeaseSummary]),
     Call("POST /leases", SIGNER, ask_lease, wire.AskLease, wire.LeaseView, 201),
     Call("POST /leases/{id}/close", SIGNER, close_lease, wire.CloseLease, wire.Closed),

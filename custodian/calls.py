@@ -103,6 +103,7 @@ class Call:
     status: int = 200
     query: tuple[str, ...] = ()
     max_body: int = 0  # bytes, where it is not that of the configuration
+    revokes: bool = False  # the delegation `id`: its owner must get through
 
     @property
     def verb(self) -> str:
@@ -121,7 +122,7 @@ def add_calls(app: web.Application, calls: Sequence[Call]) -> None:
 def _handler(call: Call) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         custody = request.app[CUSTODY]
-        caller = await authenticate(custody, request) if call.roles else Caller("unknown", "")
+        caller = await authenticate(custody, request, call) if call.roles else Caller("unknown", "")
         if call.roles and caller.role not in call.roles:
             raise Forbidden(f"this call is for {_either(call.roles)}, not for {caller.role}s")
         unknown = set(request.query) - set(call.query)
@@ -143,7 +144,7 @@ def _json(answer: BaseModel | list[Any], status: int) -> web.Response:
     return web.Response(body=canonical_json(value) + b"\n", status=status, content_type="application/json")
 
 
-async def authenticate(custody: Custody, request: web.Request) -> Caller:
+async def authenticate(custody: Custody, request: web.Request, call: Call) -> Caller:
     """Prove who is calling: people by HTTP Basic, signers by bearer token."""
     scheme, _, credentials = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() == "bearer":
@@ -155,7 +156,9 @@ async def authenticate(custody: Custody, request: web.Request) -> Caller:
         basic = BasicAuth.decode(request.headers[hdrs.AUTHORIZATION], encoding="utf-8")
     except ValueError:
         raise Unauthenticated("the Authorization header is not HTTP Basic") from None
-    return await custody.login(basic.login[:64], basic.password[:1024], request.remote or "")
+    name, password, address = basic.login[:64], basic.password[:1024], request.remote or ""
+    revoking = request.match_info["id"] if call.revokes else ""
+    return await custody.login(name, password, address, revoking=revoking)
 
 
 async def read_body(request: web.Request, most: int, seconds: int) -> bytes:

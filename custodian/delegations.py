@@ -169,6 +169,10 @@ def find_delegation(tx: Transaction, delegation: str) -> Lent:
     return parse_lent(row)
 
 
+def was_lent_by(tx: Transaction, delegation: str, owner: str) -> bool:
+    return bool(tx.row("SELECT 1 FROM delegation WHERE id = ? AND owner = ?", delegation, owner))
+
+
 def parse_lent(row: Mapping[str, Any]) -> Lent:
     terms = parse_terms(bytes(row["terms"]))
     delegation = Delegation(terms, int(row["left"]), bool(row["revoked"]))

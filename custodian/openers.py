@@ -16,6 +16,7 @@ from custodian.slots import Kdf, Slot, kdf_parameters, parse_slot
 from custodian.terms import Terms
 
 AT_ONCE = 2  # Argon2id takes 64 MiB and a core for each
+REVOKING_AT_ONCE = 1  # more: who revokes waits for none of the others
 PATIENCE = 30  # seconds a job may take on a busy machine
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ class Openers:
     """The parent of the openers, started once. Call the jobs from one event loop."""
 
     def __init__(self) -> None:
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._lane = asyncio.Semaphore(AT_ONCE)
+        self._revoking = asyncio.Semaphore(REVOKING_AT_ONCE)
         self._start()
 
     def _start(self) -> None:
@@ -44,14 +46,17 @@ class Openers:
     def pid(self) -> int:
         return self._process.pid
 
-    async def prove(self, password: str, kdf: Kdf) -> bytes:
-        """Return the login verifier that `password` leads to."""
-        answer = await self._work(work="prove", password=password, kdf=kdf_parameters(kdf))
+    async def prove(self, password: str, kdf: Kdf, *, own_lane: bool = False) -> bytes:
+        """Return the login verifier that `password` leads to; in the lane of those who revoke, or not."""
+        lane = self._revoking if own_lane else self._lane
+        answer = await self._work(lane, work="prove", password=password, kdf=kdf_parameters(kdf))
         return decode_base64(answer["verifier"], "verifier")
 
     async def enrol(self, password: str, kdf: Kdf, owner: str) -> tuple[bytes, Slot | None]:
         """Return the verifier of a new password and, if `owner` is named, their first slot."""
-        answer = await self._work(work="enrol", password=password, kdf=kdf_parameters(kdf), owner=owner)
+        answer = await self._work(
+            self._lane, work="enrol", password=password, kdf=kdf_parameters(kdf), owner=owner
+        )
         slot = parse_slot(decode_base64(answer["slot"], "slot")) if "slot" in answer else None
         return decode_base64(answer["verifier"], "verifier"), slot
 
@@ -62,6 +67,7 @@ class Openers:
             CannotOpen: the slot, or the share behind it, does not open.
         """
         answer = await self._work(
+            self._lane,
             work="lend",
             password=password,
             slot=encode_base64(bytes(slot)),
@@ -71,8 +77,8 @@ class Openers:
         sealed: dict[str, str] = answer["sealed"]
         return sealed
 
-    async def _work(self, **job: Any) -> dict[str, Any]:
-        async with self._at_once:
+    async def _work(self, lane: asyncio.Semaphore, **job: Any) -> dict[str, Any]:
+        async with lane:
             try:
                 answer = await asyncio.wait_for(self._ask(json.dumps(job).encode()), PATIENCE)
             except (TimeoutError, OSError, ValueError):

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
-from weakref import WeakValueDictionary
 
 from custodian import accounts, delegations, ending, keys, leases
 from custodian.accounts import Account, Signer
@@ -23,6 +22,7 @@ from custodian.openers import Openers
 from custodian.quorum import Missing
 from custodian.slots import Kdf, check_password
 from custodian.store import Store, Transaction
+from custodian.turns import Turns
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +57,7 @@ class Custody:
         self._kdf = kdf  # the costs of new passwords; its salt seeds those of unknown accounts
         self._writer = ThreadPoolExecutor(1, "writer")
         self._news: dict[str, set[asyncio.Queue[str | None]]] = {}
-        self._logins: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._logins = Turns()
 
     def close(self) -> None:
         self._writer.shutdown()
@@ -91,22 +91,24 @@ class Custody:
 
     # --- people
 
-    async def login(self, name: str, password: str, address: str) -> Caller:
+    async def login(self, name: str, password: str, address: str, *, revoking: str = "") -> Caller:
         """Check a password, doing the same work whether or not the account exists.
 
-        One after the other for an address, or guesses made at once would not wait.
+        One after the other for an address, or guesses made at once would not wait. Who names a delegation
+        that they lent, to revoke it, does not stand in line with strangers: the id is not to be guessed.
 
         Raises:
             Unauthenticated: no such account, or not its password. TooMany: wait first.
         """
-        async with self._logins.setdefault(address, asyncio.Lock()):
-            return await self._login(name, password, address)
+        own = bool(revoking) and await self.look(delegations.was_lent_by, revoking, name)
+        async with self._logins.take(f"{name} {address}" if own else address):
+            return await self._login(name, password, address, own=own)
 
-    async def _login(self, name: str, password: str, address: str) -> Caller:
-        await self.look(accounts.check_patience, name, address)
+    async def _login(self, name: str, password: str, address: str, *, own: bool) -> Caller:
+        await self.look(accounts.check_patience, name, address, whole_address=not own)
         account = await self.look(accounts.find_account, name)
         kdf = account.kdf if account else self._unknown(name)
-        verifier = await self.openers.prove(password, kdf)
+        verifier = await self.openers.prove(password, kdf, own_lane=own)
         expected = account.verifier if account else bytes(32)
         right = hmac.compare_digest(verifier, expected)
         if not right or account is None or account.disabled:

@@ -213,6 +213,16 @@ def test_an_address_that_fails_as_many_people_waits_as_all_of_them(bench: Bench)
     assert waits(bench, address="192.0.2.2") == 0
 
 
+def test_strangers_who_make_an_address_wait_do_not_keep_its_owners_from_revoking(bench: Bench) -> None:
+    for n in range(40):
+        fail(bench, 1, name=f"made-up-{n}")
+    assert waits(bench) > 0
+    bench.look(accounts.check_patience, "alice", HERE, whole_address=False)
+    fail(bench, accounts.FREE_TRIES)
+    with pytest.raises(TooMany):
+        bench.look(accounts.check_patience, "alice", HERE, whole_address=False)
+
+
 def test_a_right_password_ends_the_counting(bench: Bench) -> None:
     fail(bench, 6)
     bench.clock.advance(seconds=2)

@@ -98,7 +98,7 @@ def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(world: World) -> 
 
 def test_failed_logins_have_to_wait_even_when_they_come_all_at_once(world: World) -> None:
     address = next(ADDRESSES)
-    with ThreadPoolExecutor(20) as threads:
+    with ThreadPoolExecutor(3) as threads:
         answers = list(
             threads.map(
                 lambda n: world.daemon.call(

@@ -57,6 +57,7 @@ CUSTODIAN_SHELL = [
     "metrics",
     "opener",
     "openers",
+    "turns",
     "service",
     "outlook",
     "views",

@@ -21,7 +21,7 @@ from running import ADMIN, World, make_daemon, password_of, wait_until
 from custodian import accounts, hardening
 from custodian.encoding import decode_base64, encode_base64
 from custodian.envelope import Envelope, parse_envelope
-from custodian.errors import BadInput, CannotOpen, Unauthenticated, Unavailable
+from custodian.errors import BadInput, CannotOpen, TooMany, Unauthenticated, Unavailable
 from custodian.events import Actor
 from custodian.openers import Openers
 from custodian.sealing import PublicKey
@@ -127,11 +127,11 @@ async def test_what_was_sent_is_in_no_error(openers: Openers) -> None:
         {"work": "prove", "password": PASSWORD, "kdf": {}},
     ):
         with pytest.raises(Unavailable) as refused:
-            await openers._work(**job)
+            await openers._work(openers._lane, **job)
         assert PASSWORD not in refused.value.detail
     slot = kdf_parameters(replace(KDF, memory_kib=4))
     with pytest.raises(BadInput, match="must be from 8192"):
-        await openers._work(work="prove", password=PASSWORD, kdf=slot)
+        await openers._work(openers._lane, work="prove", password=PASSWORD, kdf=slot)
 
 
 async def test_the_parent_is_started_again_when_it_is_gone(openers: Openers) -> None:
@@ -245,13 +245,17 @@ def test_neither_unlocking_key_nor_owner_key_nor_share_stays_in_any_process(runn
 
 
 class Recorder:
-    """Openers that only remember what work they were given."""
+    """Openers that only remember what work they were given; the common lane may be blocked."""
 
     def __init__(self) -> None:
         self.work: list[tuple[int, int, int]] = []
+        self.unblocked = asyncio.Event()
+        self.unblocked.set()
 
-    async def prove(self, password: str, kdf: Any) -> bytes:
+    async def prove(self, password: str, kdf: Any, *, own_lane: bool = False) -> bytes:
         self.work.append((kdf.memory_kib, kdf.passes, kdf.lanes))
+        if not own_lane:
+            await self.unblocked.wait()
         return hashlib.sha256(password.encode() + kdf.salt).digest()
 
     def close(self) -> None:
@@ -294,6 +298,40 @@ async def test_a_disabled_account_looks_like_a_wrong_password_though_the_passwor
     bench.do(accounts.disable, "bob", Actor(role="admin", name=ADMIN))
     with pytest.raises(Unauthenticated, match="the name or the password is not right"):
         await custody.login("bob", "right", "192.0.2.1")
+
+
+# -- a crowd of strangers
+
+
+async def test_a_crowd_from_one_address_is_sent_away_at_once_and_its_owners_still_revoke(
+    bench: Bench, custody: Custody
+) -> None:
+    recorder: Any = custody.openers
+    with bench.store.transaction() as tx:
+        tx.write("UPDATE account SET verifier = ?", await Recorder().prove("right", KDF))
+    delegation = bench.lend("alice")
+    recorder.unblocked.clear()
+    crowd = [
+        asyncio.create_task(custody.login(f"made-up-{n}", "a guess", "192.0.2.1", revoking="d-made-up"))
+        for n in range(50)
+    ]
+    done, waiting = await asyncio.wait(crowd, timeout=1)
+    assert (len(done), len(waiting)) == (47, 3)
+    assert {type(each.exception()) for each in done} == {TooMany}
+    assert all(getattr(each.exception(), "members", {}) == {"retry_after": 1} for each in done)
+    revoking = custody.login("alice", "right", "192.0.2.1", revoking=delegation)
+    assert (await asyncio.wait_for(revoking, 5)).name == "alice"
+    for name, what in (("bob", delegation), ("alice", "d-made-up")):
+        with pytest.raises(TooMany):
+            await custody.login(name, "right", "192.0.2.1", revoking=what)
+    recorder.unblocked.set()
+    await asyncio.wait(waiting)
+
+
+async def test_who_revokes_waits_for_no_other_work_of_the_openers(openers: Openers) -> None:
+    async with openers._lane, openers._lane:
+        verifier = await asyncio.wait_for(openers.prove(PASSWORD, KDF, own_lane=True), 10)
+    assert verifier == login_verifier(derive(PASSWORD, KDF))
 
 
 def test_a_callers_password_is_not_in_its_repr() -> None:
