@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ from signer.profile import Policy, Sources, parse_policy
 from signer.witness import CheckpointFile
 
 LAST_ANSWERS = 1.0  # seconds for answers to leave once every lease is given back
+SWITCH_SECONDS = 0.0005  # or the thread that syncs records waits 5 ms for its turn under load
 BACKLOG = 128  # connections that may wait to be accepted
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ def start(directory: Path, config: Config, ready: Callable[[str], None]) -> None
         raise BadInput("ca", "is missing in signer.toml; `signer init-ca` makes a key and fills it in")
     for measure in (no_core_dump, not_dumpable):
         measure()
+    sys.setswitchinterval(SWITCH_SECONDS)
     shop = open_shop(directory, config, config.ca)
     desks = []
     for _ in range(config.listen.processes - 1):
