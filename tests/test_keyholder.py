@@ -139,10 +139,15 @@ def test_pss_is_refused() -> None:
 
 def test_sha_1_is_refused() -> None:
     sha256, sha1 = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06072a8648ce3d0401")
-    start = TBS.index(sha256) - 2
+    head = 2 + (TBS[1] & 0x7F)  # its length takes more than one byte
+    start, end = TBS.index(sha256) - 2, TBS.index(sha256) + len(sha256)
+
+    def sequence(content: bytes) -> bytes:
+        return b"\x30\x81" + bytes([len(content)]) + content
+
+    assert sequence(TBS[head:]) == TBS, "put together as before it is the same"
     algorithm = b"\x30" + bytes([len(sha1)]) + sha1
-    content = TBS[4:start] + algorithm + TBS[start + 2 + len(sha256) :]
-    refuses(b"\x30\x82" + len(content).to_bytes(2, "big") + content)
+    refuses(sequence(TBS[head:start] + algorithm + TBS[end:]))
 
 
 def test_names_are_read_from_every_common_name() -> None:
