@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from signing import Site, running_site
 
-GRACE = 1.0  # seconds the custodian may be silent; short, since a test waits for it
+GRACE = (
+    2.0  # seconds the custodian may be silent; short, since a test waits for it, but not for a busy machine
+)
 
 
 @pytest.fixture(scope="module")
