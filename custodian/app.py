@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from custodian.api import make_app
 from custodian.brokenhttp import keep_broken_http_to_itself
 from custodian.checkpoint import open_checkpoint
 from custodian.config import Settings, read_history_key
+from custodian.connections import Listener, raise_file_limit
 from custodian.ending import end_expired_leases, expired_leases
 from custodian.errors import Unavailable, Untrusted
 from custodian.events import DaemonStarted, DaemonStopped
@@ -29,6 +31,7 @@ from custodian.store import Store, Transaction
 from custodian.tls import server_context
 
 TICK = 5  # seconds between looks at what is due
+BACKLOG = 128  # connections that may wait to be accepted
 STOP_SECONDS = 5  # what calls in flight get before they are cut off
 ADDRESS = "address"
 log = logging.getLogger(__name__)
@@ -57,14 +60,16 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
         log.info("%s: %s", measure.name, measure.note if measure.taken else f"no, {measure.note}")
     keep_broken_http_to_itself()
     context = server_context(settings.tls_certificate, settings.tls_key)
+    log.info("%d open files at most", raise_file_limit())
     stopped = _stop_signal()
     async with _custody(settings) as custody:
-        runner = web.AppRunner(
-            make_app(custody, settings.bodies), access_log=None, shutdown_timeout=STOP_SECONDS
-        )
+        listener = _open_listener(settings)
+        app = make_app(custody, settings.bodies)
+        app.middlewares.insert(0, listener.watch)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
-            await _listen(runner, settings, context)
+            await web.SockSite(runner, listener, ssl_context=context, backlog=BACKLOG).start()
             address = _address(runner)
             with _told(settings.directory / ADDRESS, address):
                 ready(address)
@@ -96,10 +101,10 @@ def _salt(store: Store) -> str:
         return str(tx.rows("SELECT value FROM meta WHERE name = 'salt'")[0]["value"])
 
 
-async def _listen(runner: web.AppRunner, settings: Settings, context: Any) -> None:
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context)
+def _open_listener(settings: Settings) -> Listener:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        await site.start()
+        return Listener(socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG))
     except OSError as error:
         place = f"{settings.host}:{settings.port}"
         raise Unavailable(f"cannot listen on {place}: {error.strerror or error}") from None

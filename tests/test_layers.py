@@ -42,6 +42,8 @@ CUSTODIAN_HARDENING = [
     "hardening",
     "keyholder",
 ]
+# How any of our listeners treats its connections.
+CUSTODIAN_SHARED_SHELL = ["connections"]
 # The one place with state, and the shell around it.
 CUSTODIAN_SHELL = [
     "store",
@@ -115,15 +117,15 @@ SIGNER_SHELL = [
 ]
 
 TABLES = {
-    "custodian": CUSTODIAN_PURE + CUSTODIAN_HARDENING + CUSTODIAN_SHELL,
+    "custodian": CUSTODIAN_PURE + CUSTODIAN_HARDENING + CUSTODIAN_SHARED_SHELL + CUSTODIAN_SHELL,
     "signer": SIGNER_PURE + SIGNER_SHELL,
 }
 PURE = {
     *(f"custodian.{name}" for name in CUSTODIAN_PURE),
     *(f"signer.{name}" for name in SIGNER_PURE),
 }
-# Signer and custodian are two programs: they meet in formats, wire models and hardening only.
-SHARED = {f"custodian.{name}" for name in CUSTODIAN_PURE + CUSTODIAN_HARDENING}
+# Signer and custodian are two programs: they meet in formats, wire models, hardening and listening only.
+SHARED = {f"custodian.{name}" for name in CUSTODIAN_PURE + CUSTODIAN_HARDENING + CUSTODIAN_SHARED_SHELL}
 
 EFFECTS = {
     "aiohttp",
