@@ -160,6 +160,9 @@ def _ask_status(directory: Path) -> Any:
     try:
         with urllib.request.urlopen(f"{url}/status", timeout=10) as answer:  # noqa: S310 - our own address
             return json.load(answer)
+    except urllib.error.HTTPError as error:
+        why = json.load(error)["error"] if error.code == 503 else f"it answers {error.code}"
+        raise click.ClickException(f"the signer at {url} is not well: {why}") from None
     except (urllib.error.URLError, TimeoutError):
         raise click.ClickException(f"no signer answers at {url}; start `signer serve`") from None
 

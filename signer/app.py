@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from custodian.encoding import encode_base64
-from custodian.errors import BadInput, Unavailable
+from custodian.errors import BadInput, CustodianError, Unavailable
 from custodian.hardening import die_with, no_core_dump, not_dumpable
 from custodian.identity import announce
 from custodian.note import parse_verify_key
@@ -260,6 +260,9 @@ def _status(key: CustodyKey | DeskKey) -> Any:
     async def status(request: web.Request) -> web.Response:
         if request.remote not in ("127.0.0.1", "::1"):
             raise web.HTTPForbidden(text="the status is for this host only\n")
-        return web.json_response(await key.status())
+        try:
+            return web.json_response(await key.status())
+        except CustodianError as error:  # the broker is gone, and every key with it
+            return web.json_response({"error": error.detail}, status=503)
 
     return status

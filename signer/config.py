@@ -56,7 +56,7 @@ class LeaseSection(_Section):
     most_uses: Uses = 10_000
     seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     idle: Seconds = 60
-    grace: Seconds = 5
+    grace: Annotated[float, Field(ge=2, le=86_400)] = 5  # the custodian speaks once a second
     secret_memory: bool = True
     sync_records: bool = True
 
