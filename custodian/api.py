@@ -1,5 +1,6 @@
 """`/api/v1`: every call, in one table. docs/api.md shows each with curl."""
 
+import functools
 import json
 import re
 from datetime import timedelta
@@ -11,7 +12,14 @@ from custodian import accounts, delegations, keys, leases, views, wire
 from custodian.calls import ANYONE, BODIES, CUSTODY, Call, Request, add_calls, openapi, tell_problems
 from custodian.config import Bodies
 from custodian.delegations import Wish
-from custodian.encoding import decode_base64, encode_base64, format_instant, parse_duration, parse_instant
+from custodian.encoding import (
+    canonical_json,
+    decode_base64,
+    encode_base64,
+    format_instant,
+    parse_duration,
+    parse_instant,
+)
 from custodian.errors import BadInput, Forbidden, NotFound
 from custodian.identity import parse_identity
 from custodian.news import news
@@ -26,6 +34,7 @@ PEOPLE, NOBODY = ADMIN | OWNER | AUDITOR, frozenset[str]()
 FILTERS = ("owner", "key")
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n")
 MAX_ENVELOPE = 2_097_152
+MAX_RECORDS = 1_048_576  # one record of the most and longest names fits
 MAX_PAGE = 1_000
 VERSION = version("custodian")
 
@@ -177,7 +186,7 @@ async def ask_lease(call: Request) -> wire.LeaseView:
 async def close_lease(call: Request) -> wire.Closed:
     """Close a lease; unused uses return."""
     body: wire.CloseLease = call.body
-    returned = await call.custody.change(leases.close_lease, call.caller.name, call.path["id"], body.used)
+    returned = await call.custody.close_lease(call.caller.name, call.path["id"], body.used)
     return wire.Closed(returned=returned)
 
 
@@ -264,7 +273,7 @@ CALLS = (
     Call("GET /leases", ANYONE, list_leases, gives=list[wire.LeaseSummary]),
     Call("POST /leases", SIGNER, ask_lease, wire.AskLease, wire.LeaseView, 201),
     Call("POST /leases/{id}/close", SIGNER, close_lease, wire.CloseLease, wire.Closed),
-    Call("POST /records", SIGNER, record, wire.Records, wire.Recorded),
+    Call("POST /records", SIGNER, record, wire.Records, wire.Recorded, max_body=MAX_RECORDS),
     Call("GET /status", ANYONE, status, gives=list[wire.Outlook]),
     Call("GET /history", PEOPLE, history, gives=wire.HistoryPage, query=("start", "limit")),
     Call("GET /history/checkpoint", ANYONE, checkpoint),
@@ -275,7 +284,13 @@ CALLS = (
 
 async def describe(_: web.Request) -> web.Response:
     """Return this document."""
-    return web.json_response(openapi(CALLS, PLAIN, VERSION))
+    return web.json_response(body=_document())
+
+
+@functools.cache
+def _document() -> bytes:
+    """The document, made once: anyone may ask for it."""
+    return canonical_json(openapi(CALLS, PLAIN, VERSION))
 
 
 PLAIN = (

@@ -249,16 +249,22 @@ def live_leases(tx: Transaction, signer: str, key_id: str = "") -> list[str]:
 
 
 def close_lease(tx: Transaction, signer: str, lease_id: str, used: int) -> int:
-    """End a lease cleanly; unused uses go back to each delegation. Return how many did."""
+    """End a lease cleanly; unused uses go back to each delegation. Return how many did.
+
+    What was declared `used` first holds: there is no signature beyond it.
+    """
     row = tx.row("SELECT * FROM lease WHERE id = ? AND signer = ?", lease_id, signer)
     if not row:
         raise NotFound(f"{signer} has no lease {lease_id}")
     if not 0 <= used <= row["uses"]:
         raise BadInput("used", f"must be from 0 to {row['uses']}")
-    recorded = tx.rows("SELECT count(*) AS n FROM signature WHERE lease = ?", lease_id)[0]["n"]
-    if used < recorded:
+    known = tx.rows("SELECT count(*) AS n, max(number) AS last FROM signature WHERE lease = ?", lease_id)[0]
+    recorded = int(known["n"])
+    if used < (known["last"] or 0):
         raise BadInput("used", f"{recorded} signatures of this lease are recorded")
-    tx.write("UPDATE lease SET owed = ? WHERE id = ?", used - recorded, lease_id)
+    if row["used"] is not None:
+        return 0
+    tx.write("UPDATE lease SET used = ?, owed = ? WHERE id = ?", used, used - recorded, lease_id)
     if row["ended"]:
         return 0
     returned = int(row["uses"]) - used
@@ -276,8 +282,12 @@ def record(tx: Transaction, signer: str, signatures: list[Signature]) -> int:
     """Write signatures into the history, each once; return how many were new."""
     new = 0
     for signature in signatures:
-        row = tx.row("SELECT uses FROM lease WHERE id = ? AND signer = ?", signature.lease, signer)
-        if not row or not 1 <= signature.number <= row["uses"]:
+        row = tx.row(
+            "SELECT coalesce(used, uses) AS most FROM lease WHERE id = ? AND signer = ?",
+            signature.lease,
+            signer,
+        )
+        if not row or not 1 <= signature.number <= row["most"]:
             raise BadInput("records", f"{signature.lease} has no signature {signature.number}")
         if tx.write("INSERT OR IGNORE INTO signature VALUES (?, ?)", signature.lease, signature.number):
             new += 1

@@ -74,6 +74,7 @@ CREATE TABLE lease (
     uses     INTEGER NOT NULL,
     ends     INTEGER NOT NULL,
     entry    INTEGER NOT NULL,       -- its lease.granted in the history
+    used     INTEGER,                -- signatures made under it, as its close said; NULL until then
     owed     INTEGER NOT NULL DEFAULT 0,  -- signatures made under it that are not recorded yet
     ended    TEXT NOT NULL DEFAULT '',
     UNIQUE (signer, request)

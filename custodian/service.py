@@ -190,6 +190,12 @@ class Custody:
             raise quorum_missing(request.key, answer)
         return answer
 
+    async def close_lease(self, signer: str, lease: str, used: int) -> int:
+        """End a lease of `signer` and tell it: who closed may have been another that has its token."""
+        returned = await self.change(leases.close_lease, signer, lease, used)
+        self.tell_ended([(signer, lease)])
+        return returned
+
     # --- news
 
     def follow(self, signer: str) -> asyncio.Queue[str | None]:

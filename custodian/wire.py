@@ -19,6 +19,9 @@ Line = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"^[\x20-\x7e]*\z")]
 Instant = Annotated[str, Field(max_length=20, examples=["2026-11-23T12:00:00Z"])]
 Duration = Annotated[str, Field(max_length=24, examples=["15m", "1h30m", "2d"])]
 Base64 = Annotated[str, Field(max_length=2_000_000)]
+# No C0 and C1 controls, no separators of lines, nothing that turns the direction of text: people read it.
+SHOWN = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*\z"
+CertificateName = Annotated[str, Field(max_length=1024, pattern=SHOWN)]
 Token = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9._-]*\z")]
 
 
@@ -46,7 +49,7 @@ class WirePurpose(Wire):
     """What a signature is wanted for."""
 
     profile: Line
-    names: list[Annotated[str, Field(max_length=1024)]] = Field(max_length=200)
+    names: list[CertificateName] = Field(max_length=200)
     validity: int = Field(ge=0, le=2**40, description="seconds")
     ca: bool = False
 
@@ -208,7 +211,7 @@ class SignatureRecord(Wire):
     tbs_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
     serial: Annotated[str, Field(pattern=r"^[0-9a-f]{2,40}\z")]
     profile: Line
-    names: list[Annotated[str, Field(max_length=1024)]] = Field(max_length=200)
+    names: list[CertificateName] = Field(max_length=200)
     not_after: Instant
 
 

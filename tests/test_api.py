@@ -18,6 +18,7 @@ from running import (
     routes,
 )
 
+from custodian import api
 from custodian.calls import STATUS, TITLES
 from custodian.checkpoint import follows, open_checkpoint, open_receipt
 from custodian.encoding import canonical_json, decode_base64, encode_base64
@@ -56,6 +57,10 @@ def test_metrics_grow_by_no_path_or_verb_a_caller_makes_up(world: World) -> None
         world.daemon.call(f"MADEUP{n}", "/keys")
     assert b"made-up" not in world.daemon.call("GET", "/metrics", root="").body
     assert b"MADEUP" not in world.daemon.call("GET", "/metrics", root="").body
+
+
+def test_the_openapi_document_is_made_once_since_anyone_may_ask_for_it() -> None:
+    assert api._document() is api._document()
 
 
 def test_openapi_lists_every_route_and_every_reference_leads_somewhere(world: World) -> None:

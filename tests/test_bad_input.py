@@ -20,6 +20,16 @@ HIDDEN = "hunter2-is-the-password"
 
 
 POST = "POST /api/v1/enrolments HTTP/1.1\r\nHost: x\r\n"
+# ruff: noqa: E501 - a case a line
+RECORD = {
+    "lease": "l-0",
+    "number": 1,
+    "tbs_sha256": "0" * 64,
+    "serial": "0a",
+    "profile": "",
+    "names": [],
+    "not_after": "2026-11-23T12:00:00Z",
+}
 DELEGATE = {"key": "ca", "signer": "ca-1", "uses": 1, "duration": "1h"}
 INVITE = {"role": "owner", "name": "dora"}
 ENROL = {"invitation": "a-code-nobody-has", "password": HIDDEN}
@@ -31,7 +41,6 @@ LEASE = {
     "uses": 1,
     "seconds": 9,
 }
-# ruff: noqa: E501 - a case a line
 BAD: dict[str, tuple[str, str, Any, int, str | None]] = {
     "no JSON": ("alice", "POST /delegations", b'{"key": "ca', 400, "body"),
     "no object": ("alice", "POST /delegations", b'["ca"]', 400, "body"),
@@ -105,7 +114,13 @@ BAD: dict[str, tuple[str, str, Any, int, str | None]] = {
     "a lease without a purpose": ("ca-1", "POST /leases", LEASE | {"purpose": None}, 400, "purpose"),
     "a short request id": ("ca-1", "POST /leases", LEASE | {"request": "short"}, 400, "request"),
     "closing nothing": ("ca-1", "POST /leases/l-0/close", {"used": 0}, 404, None),
-    "records of nothing": ("ca-1", "POST /records", {"records": [{"lease": "l-0", "number": 1, "tbs_sha256": "0" * 64, "serial": "0a", "profile": "", "names": [], "not_after": "2026-11-23T12:00:00Z"}]}, 400, "records"),
+    "records of nothing": ("ca-1", "POST /records", {"records": [RECORD]}, 400, "records"),
+    "a name that moves the cursor": ("ca-1", "POST /records", {"records": [RECORD | {"names": ["\x1b[2J"]}]}, 400, "records.0.names.0"),
+    "a name of two lines": ("ca-1", "POST /records", {"records": [RECORD | {"names": ["x\n"]}]}, 400, "records.0.names.0"),
+    "a name with a C1 control": ("ca-1", "POST /records", {"records": [RECORD | {"names": ["x\x9b2J"]}]}, 400, "records.0.names.0"),
+    "a name that turns text": ("ca-1", "POST /records", {"records": [RECORD | {"names": ["x\u202ey"]}]}, 400, "records.0.names.0"),
+    "a name of another line": ("ca-1", "POST /leases", LEASE | {"purpose": PURPOSE | {"names": ["x\u2028y"]}}, 400, "purpose.names.0"),
+    "a name that isolates text": ("ca-1", "POST /leases", LEASE | {"purpose": PURPOSE | {"names": ["x\u2066y"]}}, 400, "purpose.names.0"),
     "a record of junk": ("ca-1", "POST /records", {"records": [{}]}, 400, "records.0.lease"),
     "an envelope of junk": ("ca-1", "POST /keys", {"envelope": "AAAA", "certificate": CERTIFICATE}, 400, "envelope"),
     "an envelope in no base64": ("ca-1", "POST /keys", {"envelope": "A!", "certificate": CERTIFICATE}, 400, "envelope"),
@@ -220,3 +235,11 @@ def test_credentials_of_junk_get_401_and_a_challenge(unharmed: World, credential
     answer = unharmed.daemon.call("GET", "/keys", authorization=credentials, source=next(ADDRESSES))
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"].startswith('Basic realm="custodian"')
+
+
+def test_the_largest_record_fits_and_its_names_may_be_of_any_language(unharmed: World) -> None:
+    for letter in ("a", "\u05d0", "\u6c34"):
+        record = RECORD | {"names": [letter * 1024] * 200, "profile": "p" * 255}
+        body = json.dumps({"records": [record]}, ensure_ascii=False).encode()
+        answer = call_as(unharmed, "ca-1", "POST /records", body)
+        assert (answer.status, answer.json["field"]) == (400, "records"), "read, and of no lease"

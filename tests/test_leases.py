@@ -299,6 +299,24 @@ def test_no_lease_while_records_are_owed(lent: Bench) -> None:
     assert lent.lease("request-2")
 
 
+def test_what_a_close_declared_holds_and_no_record_goes_beyond_it(lent: Bench) -> None:
+    lease = lent.lease(uses=5)
+    record(lent, signature(lease, 1))
+    assert close(lent, lease, 2) == 3
+    assert close(lent, lease, 5) == 0
+    with pytest.raises(BadInput, match="has no signature 3"):
+        record(lent, signature(lease, 2), signature(lease, 3))
+    assert lent.look(leases.records_owed, "ca-1") == 1
+    assert record(lent, signature(lease, 1), signature(lease, 2)) == 1
+
+
+def test_a_close_may_not_deny_a_recorded_number_though_those_before_it_are_owed(lent: Bench) -> None:
+    lease = lent.lease(uses=5)
+    record(lent, signature(lease, 3))
+    with pytest.raises(BadInput, match="used"):
+        close(lent, lease, 2)
+
+
 def test_records_sent_before_a_close_are_not_owed(lent: Bench) -> None:
     lease = lent.lease(uses=3)
     record(lent, signature(lease, 1), signature(lease, 2))

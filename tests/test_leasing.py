@@ -130,6 +130,16 @@ def test_a_signer_that_starts_anew_loses_its_leases_and_hears_of_it(world: World
     assert world.signer.ask().status == 409
 
 
+def test_a_signer_hears_of_a_lease_that_somebody_closed_with_its_token(world: World) -> None:
+    world.lend()
+    lease = world.signer.ask().ok()["id"]
+    news = world.signer.news()
+    assert news.next() == ("live", {"leases": [lease]})
+    world.signer.call("POST", f"/leases/{lease}/close", {"used": 0}).ok()
+    assert news.next() == ("ended", {"lease": lease})
+    news.close()
+
+
 def test_a_signer_hears_when_an_owner_is_shut_out(world: World) -> None:
     world.enrol("owner", "dora")
     world.seal_key("doras", "2 of (alice, dora)")
