@@ -21,6 +21,7 @@ from custodian.events import (
     Actor,
     LoginFailed,
     SignerAnnounced,
+    SignerDisabled,
     SignerEnrolled,
     SignerInvited,
 )
@@ -34,6 +35,7 @@ INVITATION_LIFE = 7 * 24 * 3600
 FREE_TRIES = 5  # failed logins before one has to wait
 FREE_TRIES_OF_ADDRESS = 30  # over all accounts; several people may share an address
 MAX_WAIT = 900
+MOST_STRANGERS = 10_000  # names without an account whose failures are remembered after they are told
 FOLD = 60  # seconds; failed logins reach the history at most so often
 
 
@@ -178,7 +180,7 @@ def check_patience(tx: Transaction, name: str, address: str, *, whole_address: b
 
 
 def login_failed(tx: Transaction, name: str, address: str) -> None:
-    """Count a failed login; the history hears of it, folded, by a hash of the name."""
+    """Count a failed login; the history hears of it, folded, by a hash of the account's name if it exists."""
     tx.write(
         "INSERT INTO failure VALUES (?, ?, 1, ?, 0) ON CONFLICT DO UPDATE SET count = count + 1, last = ?",
         name,
@@ -198,13 +200,20 @@ def untold_failures(tx: Transaction) -> bool:
 
 
 def tell_of_failures(tx: Transaction) -> None:
+    """Tell the history of failed logins, of all names without an account in one entry; forget the oldest."""
     for row in tx.rows(
-        "SELECT account, sum(count - told) AS count FROM failure WHERE count > told GROUP BY account"
+        "SELECT coalesce(name, '') AS name, sum(count - told) AS count FROM failure"
+        " LEFT JOIN account ON name = account WHERE count > told GROUP BY 1"
     ):
-        digest = hashlib.sha256(row["account"].encode()).hexdigest()
+        digest = hashlib.sha256(row["name"].encode()).hexdigest() if row["name"] else ""
         tx.append(LoginFailed(account_sha256=digest, count=row["count"]))
     tx.write("UPDATE failure SET told = count")
     tx.write("DELETE FROM failure WHERE last < ?", tx.seconds - MAX_WAIT)
+    tx.write(
+        "DELETE FROM failure WHERE rowid IN (SELECT failure.rowid FROM failure LEFT JOIN account"
+        " ON name = account WHERE name IS NULL ORDER BY last DESC LIMIT -1 OFFSET ?)",
+        MOST_STRANGERS,
+    )
     tx.write("INSERT OR REPLACE INTO meta VALUES ('login.failed', ?)", str(tx.seconds))
 
 
@@ -245,6 +254,15 @@ def find_signer(tx: Transaction, name: str) -> Signer:
     if not row:
         raise NotFound(f"there is no signer {name}; `custodian signer list` shows them")
     return _signer(row)
+
+
+def disable_signer(tx: Transaction, name: str, by: Actor) -> list[Ended]:
+    """Shut a signer out: its token is no longer its own; return its leases, which end with it."""
+    if find_signer(tx, name).disabled:
+        return []
+    tx.write("UPDATE signer SET disabled = 1 WHERE name = ?", name)
+    tx.append(SignerDisabled(signer=name), by)
+    return end_leases(tx, "signer = ?", name, reason="revoked")
 
 
 def list_signers(tx: Transaction) -> list[Signer]:

@@ -83,6 +83,12 @@ async def list_signers(call: Request) -> list[wire.SignerView]:
     return [views.signer(each) for each in await call.custody.look(accounts.list_signers)]
 
 
+async def disable_signer(call: Request) -> wire.Revoked:
+    """Disable a signer; its leases end and its token is void."""
+    ended = await call.custody.disable_signer(call.path["name"], call.caller.actor)
+    return wire.Revoked(id=call.path["name"], leases_ended=ended)
+
+
 async def announce(call: Request) -> wire.SignerView:
     """Announce a signer's new recipient."""
     body: wire.Announce = call.body
@@ -261,6 +267,7 @@ CALLS = (
     Call("DELETE /accounts/{name}", ADMIN, disable, gives=wire.Revoked),
     Call("GET /owners", ANYONE, list_owners, gives=list[wire.Person]),
     Call("GET /signers", ANYONE, list_signers, gives=list[wire.SignerView]),
+    Call("DELETE /signers/{name}", ADMIN, disable_signer, gives=wire.Revoked),
     Call("PUT /signers/{name}/recipient", SIGNER, announce, wire.Announce, wire.SignerView),
     Call("GET /signers/{name}/news", SIGNER, news),
     Call("GET /keys", ANYONE, list_keys, gives=list[wire.KeyView]),

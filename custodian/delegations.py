@@ -18,7 +18,10 @@ from custodian.sealing import PublicKey
 from custodian.store import Transaction
 from custodian.terms import MAX_LIFE, Constraints, Terms, parse_terms
 
-LENT = "SELECT d.*, s.recipient AS current FROM delegation d JOIN signer s ON s.name = d.signer"
+LENT = (
+    "SELECT d.*, iif(s.disabled, '', s.recipient) AS current"
+    " FROM delegation d JOIN signer s ON s.name = d.signer"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Lent:
 
     delegation: Delegation
     sealed: Mapping[str, str]
-    current: str  # the signer's recipient today
+    current: str  # the signer's recipient today; '' if it is disabled
 
     def state(self, now: datetime) -> str:
         terms = self.delegation.terms
@@ -38,7 +41,7 @@ class Lent:
         if self.delegation.left < 1:
             return "used up"
         if self.current not in self.sealed:
-            return "void"  # the signer started anew; nobody can open what was sealed
+            return "void"  # the signer started anew, or is disabled; nobody can open what was sealed
         return "live" if now >= terms.start else "pending"
 
 
@@ -93,13 +96,17 @@ def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) 
     key = find_key(tx, terms.key_id)
     if terms.owner != owner or owner not in key.envelope.holdings:
         raise Forbidden(f"{owner} can lend only a share of their own")
+    if not tx.row("SELECT 1 FROM account WHERE name = ? AND role = 'owner' AND NOT disabled", owner):
+        raise Forbidden(f"{owner} is disabled")  # while the share was being sealed
     if terms.key != key.name or terms.signer not in key.envelope.facts.signers:
         raise Forbidden(f"{key.name} is not sealed for the signer {terms.signer}")
     if terms.end <= tx.now:
         raise BadInput("end", "the delegation would have ended already")
-    row = tx.row("SELECT recipient FROM signer WHERE name = ?", terms.signer)
+    row = tx.row("SELECT recipient FROM signer WHERE name = ? AND NOT disabled", terms.signer)
     if not row or [row["recipient"]] != [str(each) for each in terms.recipients]:
-        raise Conflict(f"{terms.signer} has restarted since; ask for new terms and delegate again")
+        raise Conflict(
+            f"{terms.signer} has restarted since or is disabled; ask for new terms and delegate again"
+        )
     if set(sealed) != {str(each) for each in terms.recipients}:
         raise BadInput("sealed", "must hold the share sealed to each recipient")
     if tx.row("SELECT 1 FROM delegation WHERE id = ?", terms.id):

@@ -94,7 +94,7 @@ class AccountDisabled(_Closed):
 
 
 class LoginFailed(_Closed):
-    """Failed logins, folded: `count` since the last entry for this account."""
+    """Failed logins, folded: `count` since the last entry for this account; '': names that are none."""
 
     type: Literal["login.failed"] = "login.failed"
     account_sha256: str
@@ -118,6 +118,13 @@ class SignerAnnounced(_Closed):
     type: Literal["signer.announced"] = "signer.announced"
     signer: str
     recipient: str
+
+
+class SignerDisabled(_Closed):
+    """Its leases ended, its token is void; what was lent to it is of no more use."""
+
+    type: Literal["signer.disabled"] = "signer.disabled"
+    signer: str
 
 
 class KeySealed(_Closed):
@@ -208,6 +215,7 @@ Event = Annotated[
     | SignerInvited
     | SignerEnrolled
     | SignerAnnounced
+    | SignerDisabled
     | KeySealed
     | DelegationGranted
     | DelegationRevoked

@@ -135,6 +135,12 @@ class Custody:
     async def disable(self, name: str, by: Actor) -> list[str]:
         return self.tell_ended(await self.change(accounts.disable, name, by))
 
+    async def disable_signer(self, name: str, by: Actor) -> list[str]:
+        ended = self.tell_ended(await self.change(accounts.disable_signer, name, by))
+        for queue in self._news.get(name, ()):
+            self._tell(queue, None)
+        return ended
+
     # --- delegations
 
     async def delegate(self, caller: Caller, key_name: str, wish: Wish) -> tuple[Lent, bytes]:

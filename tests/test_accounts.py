@@ -7,7 +7,7 @@ import pytest
 from bench import ADMIN, KDF, SIGNER, Bench
 from examples import identity, private_key
 
-from custodian import accounts
+from custodian import accounts, delegations
 from custodian.errors import BadInput, Conflict, Forbidden, FormatError, NotFound, TooMany, Unauthenticated
 from custodian.events import Actor
 from custodian.identity import announce
@@ -233,15 +233,39 @@ def test_a_right_password_ends_the_counting(bench: Bench) -> None:
 
 def test_failed_logins_reach_the_history_folded_and_without_the_name(bench: Bench) -> None:
     size = bench.size
-    fail(bench, 40, name="not-a-name-but-a-password")
+    fail(bench, 40)
     bench.clock.advance(seconds=accounts.FOLD)
     assert bench.look(accounts.untold_failures)
     bench.do(accounts.tell_of_failures)
     told = bench.entries(size)
     assert [each["count"] for each in told] == [1, 39]
-    digest = hashlib.sha256(b"not-a-name-but-a-password").hexdigest()
-    assert {each["account_sha256"] for each in told} == {digest}
+    assert {each["account_sha256"] for each in told} == {hashlib.sha256(b"alice").hexdigest()}
     assert not bench.look(accounts.untold_failures)
+
+
+def test_made_up_names_share_one_entry_of_the_history_and_leave_nothing_of_themselves(bench: Bench) -> None:
+    size = bench.size
+    for n in range(50):
+        fail(bench, 1, name=f"not-a-name-but-a-password-{n}")
+    fail(bench, 2)
+    bench.clock.advance(seconds=accounts.FOLD)
+    bench.do(accounts.tell_of_failures)
+    alice = hashlib.sha256(b"alice").hexdigest()
+    told = [(each["account_sha256"], each["count"]) for each in bench.entries(size)]
+    assert told == [("", 1), ("", 49), (alice, 2)]
+
+
+def test_made_up_names_are_forgotten_beyond_a_number_and_those_of_accounts_are_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "MOST_STRANGERS", 10)
+    fail(bench, 7)
+    for n in range(50):
+        bench.clock.advance(seconds=1)
+        fail(bench, 1, name=f"made-up-{n}")
+    bench.do(accounts.tell_of_failures)
+    kept = {row["account"] for row in bench.look(lambda tx: tx.rows("SELECT account FROM failure"))}
+    assert kept == {"alice", *(f"made-up-{n}" for n in range(40, 50))}
 
 
 def test_failures_before_a_right_password_are_told_all_the_same(bench: Bench) -> None:
@@ -272,6 +296,24 @@ def test_nobody_shuts_themselves_out(bench: Bench) -> None:
 def test_who_is_not_there_cannot_be_shut_out(bench: Bench) -> None:
     with pytest.raises(NotFound):
         bench.do(accounts.disable, "nobody", ADMIN)
+
+
+def test_a_disabled_signers_leases_end_and_its_token_and_what_was_lent_to_it_are_void(bench: Bench) -> None:
+    hers, _ = bench.lend("alice"), bench.lend("bob")
+    terms, lease, size = bench.draft("carol"), bench.lease(), bench.size
+    bench.do(lambda tx: tx.write("UPDATE signer SET token_hash = ?", hashlib.sha256(b"token").digest()))
+    assert bench.look(accounts.signer_by_token, "token").name == "ca-1"
+    assert bench.do(accounts.disable_signer, "ca-1", ADMIN) == [("ca-1", lease)]
+    assert bench.events(size) == ["signer.disabled", "lease.ended"]
+    with pytest.raises(Unauthenticated):
+        bench.look(accounts.signer_by_token, "token")
+    lent = bench.look(delegations.find_delegation, hers)
+    assert lent.state(bench.clock.now) == "void"
+    with pytest.raises(Conflict, match="is disabled"):
+        bench.do(delegations.grant, "carol", terms, {str(each): "sealed" for each in terms.recipients})
+    assert bench.do(accounts.disable_signer, "ca-1", ADMIN) == []
+    with pytest.raises(NotFound, match="signer list"):
+        bench.do(accounts.disable_signer, "ca-9", ADMIN)
 
 
 def test_disabling_twice_is_told_once(bench: Bench) -> None:

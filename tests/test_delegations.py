@@ -130,6 +130,15 @@ def test_a_share_must_be_sealed_to_every_recipient_and_no_other(bench: Bench) ->
             bench.do(delegations.grant, "alice", terms, sealed)
 
 
+def test_an_owner_who_is_shut_out_while_they_lend_lends_nothing(bench: Bench) -> None:
+    terms = bench.draft("bob")  # had logged in before
+    bench.do(accounts.disable, "bob", ADMIN)
+    size = bench.size
+    with pytest.raises(Forbidden, match="bob is disabled"):
+        bench.do(delegations.grant, "bob", terms, {str(each): "sealed" for each in terms.recipients})
+    assert bench.size == size
+
+
 async def test_a_recipient_that_the_pinned_identity_did_not_announce_gets_no_share(bench: Bench) -> None:
     """Whoever can write to the database puts a recipient of their own there."""
     with bench.store.transaction() as tx:

@@ -159,3 +159,16 @@ def test_a_signer_that_follows_again_learns_what_is_still_live(world: World) -> 
     news = world.signer.news()
     assert news.next() == ("live", {"leases": [kept]})
     news.close()
+
+
+def test_a_disabled_signer_hears_of_its_end_and_is_not_let_in_again(world: World) -> None:
+    world.add_signer("ca-9")
+    signer = world.signers.pop("ca-9")
+    news = signer.news()
+    assert news.next() == ("live", {"leases": []})
+    world.person("admin", "DELETE", "/signers/ca-9").ok()
+    assert news.next() is None
+    news.response.close()
+    assert signer.call("GET", "/keys").status == 401
+    refused = world.delegate("alice", signer="ca-9")
+    assert refused.status in (403, 409)

@@ -25,6 +25,7 @@ MATRIX = {
     "DELETE /accounts/{name}": "          401 ok  403 403 403 403 403 401",
     "GET /owners": ALL,
     "GET /signers": ALL,
+    "DELETE /signers/{name}": "           401 ok  403 403 403 403 403 401",
     "PUT /signers/{name}/recipient": "    401 403 403 403 403 ok  403 401",
     "GET /signers/{name}/news": "         401 403 403 403 403 ok  403 401",
     "GET /keys": ALL,
@@ -77,8 +78,8 @@ def attempt(lent: tuple[World, str, str], route: str, caller: str) -> int:
         names["{name}"] = "ca"
     for pattern, value in names.items():
         path = path.replace(pattern, value)
-    if route == "DELETE /accounts/{name}":
-        path = "/accounts/not-there"
+    if route in ("DELETE /accounts/{name}", "DELETE /signers/{name}"):
+        path = path.replace("ca-1", "not-there")
     body = {"PUT": world.signer.announcement(), "POST": {}}.get(verb)
     if "close" in path:
         body = {"used": 99}

@@ -162,7 +162,26 @@ def list_signers(client: Client, *, as_json: bool) -> None:
     )
 
 
+@signer.command("disable")
+@click.argument("name")
+@json_option
+@caller
+def disable_signer(client: Client, name: str, *, as_json: bool) -> None:
+    """Shut a signer out, for instance when its token was stolen; its leases end.
+
+    \b
+    Example: custodian signer disable ca-1 -u admin
+    """
+    answer = client.call("DELETE", place("signers", name))
+    if as_json:
+        echo_json(answer)
+        return
+    click.echo(f"{name} is disabled; what was lent to it is void ({_leases(answer['leases_ended'])}).")
+
+
 def _state(signer_view: dict[str, str | bool]) -> str:
+    if signer_view["disabled"]:
+        return "disabled"
     return "" if signer_view["recipient"] else "never started"
 
 

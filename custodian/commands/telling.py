@@ -131,12 +131,16 @@ SENTENCES: Mapping[str, Callable[[str, Entry], str]] = {
     "account.invited": lambda who, e: f"{who} invited {e['account']} as {e['role']}",
     "account.enrolled": lambda _, e: f"{e['account']} enrolled as {e['role']}",
     "account.disabled": lambda who, e: f"{who} disabled {e['account']}",
-    "login.failed": lambda _, e: f"{count(e['count'], 'login')} failed (account {e['account_sha256'][:12]}…)",
+    "login.failed": lambda _, e: (
+        f"{count(e['count'], 'login')} failed "
+        + (f"(account {e['account_sha256'][:12]}…)" if e["account_sha256"] else "(names of no account)")
+    ),
     "signer.invited": lambda who, e: f"{who} invited the signer {e['signer']}",
     "signer.enrolled": lambda _, e: f"the signer {e['signer']} enrolled with the identity {e['identity']}",
     "signer.announced": lambda _, e: (
         f"the signer {e['signer']} started anew; what was lent to it before is void"
     ),
+    "signer.disabled": lambda who, e: f"{who} disabled the signer {e['signer']}; what was lent to it is void",
     "key.sealed": lambda who, e: (
         f"{who} put the key {e['key']} ({e['algorithm']}) into custody: {e['policy']}"
     ),
