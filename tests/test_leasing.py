@@ -169,6 +169,7 @@ def test_a_disabled_signer_hears_of_its_end_and_is_not_let_in_again(world: World
     world.person("admin", "DELETE", "/signers/ca-9").ok()
     assert news.next() is None
     news.response.close()
+    news.close()
     assert signer.call("GET", "/keys").status == 401
     refused = world.delegate("alice", signer="ca-9")
     assert refused.status in (403, 409)
