@@ -12,8 +12,9 @@ import resource
 import signal
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from custodian import landlock, seccomp, secretheap
@@ -76,6 +77,14 @@ def shut_in_opener(parent_pid: int) -> tuple[Measure, ...]:
         *_common(parent_pid),
         _take("landlock", landlock.restrict),
         _take("seccomp", lambda: allow_only(seccomp.OPENER, seccomp.OPENER_REFUSED)),
+    )
+
+
+def shut_in_front(parent_pid: int, readable: Iterable[Path]) -> tuple[Measure, ...]:
+    """Shut in a process that reads what strangers send and needs no file but its program."""
+    return (
+        *(measure for measure in _common(parent_pid) if measure.name != "bound at start"),
+        _take("landlock", lambda: landlock.restrict(readable)),
     )
 
 

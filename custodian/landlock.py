@@ -1,4 +1,4 @@
-"""Landlock with nothing allowed: the process keeps what it has open and opens nothing more.
+"""Landlock: the process keeps what it has open and opens nothing more, or reads some directories only.
 
 Source: landlock(7), `include/uapi/linux/landlock.h`.
 """
@@ -6,6 +6,8 @@ Source: landlock(7), `include/uapi/linux/landlock.h`.
 import ctypes
 import os
 import struct
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from custodian.linux import syscall
@@ -17,6 +19,8 @@ SCOPES: Final = 0b11  # abstract Unix sockets, signals
 TCP_SINCE, SCOPES_SINCE = 4, 6
 
 _ASK_VERSION = 1
+_PATH_BENEATH = 1
+_READ = 0b1101  # execute, which mapping a library is; read files; list directories
 
 
 def version() -> int:
@@ -32,18 +36,31 @@ def handled(known: int) -> tuple[int, ...]:
     return (files, TCP) if known < SCOPES_SINCE else (files, TCP, SCOPES)
 
 
-def restrict() -> str:
-    """Take every right away, for good, and say which; raises OSError if the kernel refuses.
+def restrict(readable: Iterable[Path] = ()) -> str:
+    """Take every right away, for good, but to read below `readable`; say which.
 
-    The process must have given up new privileges before, or be root.
+    Raises OSError if the kernel refuses. The process must have given up new privileges before, or be
+    root.
     """
     known = version()
     words = handled(known)
     rules = ctypes.create_string_buffer(struct.pack(f"={len(words)}Q", *words))
     ruleset = syscall("landlock_create_ruleset", ctypes.addressof(rules), 8 * len(words), 0)
     try:
+        for directory in readable:
+            _let_read(ruleset, directory)
         syscall("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)
     what = ("files", "TCP", "signals and abstract sockets")[: len(words)]
     return f"version {known}: closed to {', '.join(what)}"
+
+
+def _let_read(ruleset: int, directory: Path) -> None:
+    """Add a rule: `struct landlock_path_beneath_attr` is the rights and an open directory."""
+    opened = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        beneath = ctypes.create_string_buffer(struct.pack("=Qi", _READ, opened))
+        syscall("landlock_add_rule", ruleset, _PATH_BENEATH, ctypes.addressof(beneath), 0)
+    finally:
+        os.close(opened)

@@ -48,6 +48,7 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "getuid": (102, 174),
     "ioctl": (16, 29),
     "kill": (62, 129),
+    "landlock_add_rule": (445, 445),
     "landlock_create_ruleset": (444, 444),
     "landlock_restrict_self": (446, 446),
     "lseek": (8, 62),

@@ -176,7 +176,8 @@ def _describe(report: Any) -> list[str]:
     ]
     if not report["keyholders"]["open"]:
         lines.append("  no key is open")
-    for title, part in (("broker", report["broker"]), ("keyholder", report["keyholders"])):
+    parts = {"front end": "front_end", "broker": "broker", "keyholder": "keyholders"}
+    for title, part in ((title, report[name]) for title, name in parts.items()):
         lines.append(f"{title}:")
         for measure in part["measures"]:
             mark = "yes" if measure["taken"] else "NO "

@@ -1,4 +1,9 @@
-"""The signer, put together: API process, broker, custodian's stream; started and stopped in order."""
+"""The signer, put together: front ends, the process that lends, broker; started and stopped in order.
+
+The front ends read what strangers send. They are shut in and have neither the token nor the identity,
+no file and no connection but those that were made to them: one that is taken over can ask for
+signatures, as every client can.
+"""
 
 import asyncio
 import contextlib
@@ -9,8 +14,8 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +24,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from custodian.encoding import encode_base64
-from custodian.errors import BadInput, CustodianError, Unavailable
-from custodian.hardening import die_with, no_core_dump, not_dumpable
+from custodian.encoding import encode_base64, format_instant
+from custodian.errors import BadInput, Conflict, CustodianError, Unavailable
+from custodian.hardening import Measure, no_core_dump, not_dumpable, shut_in_front
 from custodian.identity import announce
 from custodian.note import parse_verify_key
 from custodian.sealing import parse_public_key
@@ -48,6 +53,9 @@ from signer.witness import CheckpointFile
 
 LAST_ANSWERS = 1.0  # seconds for answers to leave once every lease is given back
 SWITCH_SECONDS = 0.0005  # or the thread that syncs records waits 5 ms for its turn under load
+PACKAGES = [sys.modules[name].__path__[0] for name in ("custodian", "signer")]
+PROGRAM = [*map(Path, dict.fromkeys((sys.prefix, sys.base_prefix, *PACKAGES)))]  # what a front end may read
+PROGRAM += [path for path in map(Path, ("/usr", "/lib", "/lib64")) if path.is_dir()]
 BACKLOG = 128  # connections that may wait to be accepted
 log = logging.getLogger(__name__)
 
@@ -69,7 +77,7 @@ def load_policy(path: Path) -> Policy:
 def start(directory: Path, config: Config, ready: Callable[[str], None]) -> None:
     """Run the signer until SIGTERM or SIGINT; call `ready` with its URL once it answers.
 
-    Front ends beyond the first are forked here, before any thread or loop exists.
+    The front ends are forked here, before any thread or loop exists and any secret is read.
     """
     if config.ca is None:
         raise BadInput("ca", "is missing in signer.toml; `signer init-ca` makes a key and fills it in")
@@ -77,23 +85,28 @@ def start(directory: Path, config: Config, ready: Callable[[str], None]) -> None
         measure()
     sys.setswitchinterval(SWITCH_SECONDS)
     shop = open_shop(directory, config, config.ca)
-    desks = []
-    for _ in range(config.listen.processes - 1):
+    parent = os.getpid()
+    desks: list[socket.socket] = []
+    for _ in range(config.listen.processes):
         ours, theirs = socket.socketpair()
         if os.fork() == 0:
-            ours.close()
-            _be_front(shop, theirs)
+            for not_its_own in (ours, *desks):
+                not_its_own.close()
+            _be_front(shop, theirs, parent)
         theirs.close()
         desks.append(ours)
     asyncio.run(serve(directory, shop, desks, ready))
 
 
-def _be_front(shop: "Shop", desk: socket.socket) -> None:
+def _be_front(shop: "Shop", desk: socket.socket, parent: int) -> None:
     """Never return: serve as a front end until the desk closes."""
     status = 1
     try:
-        die_with(os.getppid())
-        asyncio.run(serve_front(shop, desk))
+        measures = shut_in_front(parent, PROGRAM)
+        for measure in measures:
+            if not measure.taken:
+                log.warning("front end: %s: no, %s", measure.name, measure.note)
+        asyncio.run(serve_front(shop, desk, measures))
         status = 0
     finally:
         os._exit(status)
@@ -136,7 +149,7 @@ def open_shop(directory: Path, config: Config, ca: CaSection) -> Shop:
 async def serve(
     directory: Path, shop: Shop, desks: list[socket.socket], ready: Callable[[str], None]
 ) -> None:
-    """Lend signatures to every front end, and be one."""
+    """Lend signatures to every front end."""
     config = shop.config
     token = (directory / TOKEN).read_text().strip()
     async with contextlib.AsyncExitStack() as stack:
@@ -146,16 +159,28 @@ async def serve(
         journal = Journal(directory / JOURNAL, record_sender(client), sync=config.lease.sync_records)
         stack.callback(journal.close)
         key = await _custody(stack, directory, config, client, journal)
+        url = shop.url
+        shop.listener.close()  # the front ends have it
+        stop, fronts = _told_to_stop(), len(desks)
+
+        def closed() -> None:
+            nonlocal fronts
+            fronts -= 1
+            log.error("a front end has ended; %d are left", fronts)
+            if not fronts:
+                stop.set()
+
         for desk in desks:
-            await asyncio.get_running_loop().create_unix_connection(lambda: Desk(key), sock=desk)
-        await _listen(stack, shop, key)
-        (directory / ADDRESS).write_text(shop.url + "\n")
-        ready(shop.url)
-        await _until_told_to_stop()
+            await asyncio.get_running_loop().create_unix_connection(lambda: Desk(key, closed), sock=desk)
+        (directory / ADDRESS).write_text(url + "\n")
+        ready(url)
+        await stop.wait()
         await key.stop()
+        if not fronts:
+            raise Unavailable("every front end has ended; the log tells more")
 
 
-async def serve_front(shop: Shop, desk: socket.socket) -> None:
+async def serve_front(shop: Shop, desk: socket.socket, measures: Sequence[Measure]) -> None:
     """Be a front end until the desk closes; the process that lends hears the signals."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -163,7 +188,7 @@ async def serve_front(shop: Shop, desk: socket.socket) -> None:
     closed = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         _, key = await loop.create_unix_connection(lambda: DeskKey(closed.set), sock=desk)
-        await _listen(stack, shop, key)
+        await _listen(stack, shop, key, measures)
         await closed.wait()
 
 
@@ -188,8 +213,7 @@ async def _custody(
     )
     stack.callback(broker.close)
     recipient = (await broker.report())["recipient"]
-    signature = announce(load_identity(directory), config.name, parse_public_key(recipient, "recipient"))
-    await _announce(client, config.name, recipient, signature)
+    await _announce(client, config.name, load_identity(directory), recipient)
     key = CustodyKey(
         config.ca.key,
         client,
@@ -206,21 +230,30 @@ async def _custody(
     return key
 
 
-async def _announce(client: CustodianClient, name: str, recipient: str, signature: bytes) -> None:
-    body = {"recipient": recipient, "signature": encode_base64(signature)}
+async def _announce(client: CustodianClient, name: str, key: Ed25519PrivateKey, recipient: str) -> None:
+    """Announce the recipient; anew if the custodian is away, or has one of the same second."""
+    public, refused = parse_public_key(recipient, "recipient"), CustodianError("")
     for attempt in range(50):
+        now = datetime.now(UTC)
+        body = {"recipient": recipient, "announced": format_instant(now)}
+        body["signature"] = encode_base64(announce(key, name, public, now))
         try:
             await client.put(f"/signers/{name}/recipient", body)
-        except Unavailable as error:
+        except (Conflict, Unavailable) as error:
+            refused = error
             if attempt == 0:
                 log.warning("%s; trying again", error.detail)
             await asyncio.sleep(0.2)
         else:
             return
+    if isinstance(refused, Conflict):  # the clock went back
+        raise refused
     raise Unavailable("the custodian does not answer; start it, then the signer")
 
 
-async def _listen(stack: contextlib.AsyncExitStack, shop: Shop, key: CustodyKey | DeskKey) -> None:
+async def _listen(
+    stack: contextlib.AsyncExitStack, shop: Shop, key: DeskKey, measures: Sequence[Measure]
+) -> None:
     listen = shop.config.listen
     authority = make_authority(
         shop.policy,
@@ -231,7 +264,7 @@ async def _listen(stack: contextlib.AsyncExitStack, shop: Shop, key: CustodyKey 
     )
     app = web.Application()
     limits = Limits(listen.max_body, listen.body_seconds)
-    app.add_routes([web.get("/status", _status(key)), *cfssl_routes(authority, limits)])
+    app.add_routes([web.get("/status", _status(key, measures)), *cfssl_routes(authority, limits)])
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -247,21 +280,23 @@ async def _listen(stack: contextlib.AsyncExitStack, shop: Shop, key: CustodyKey 
     shop.listener.listen(BACKLOG)
 
 
-async def _until_told_to_stop() -> None:
+def _told_to_stop() -> asyncio.Event:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop
 
 
-def _status(key: CustodyKey | DeskKey) -> Any:
+def _status(key: DeskKey, measures: Sequence[Measure]) -> Any:
     """Return the handler of `/status`: what took, what is open. For this host only; no secrets."""
 
     async def status(request: web.Request) -> web.Response:
         if request.remote not in ("127.0.0.1", "::1"):
             raise web.HTTPForbidden(text="the status is for this host only\n")
         try:
-            return web.json_response(await key.status())
+            told = await key.status()
+            front = {"pid": os.getpid(), "measures": [asdict(each) for each in measures]}
+            return web.json_response(told | {"front_end": front})
         except CustodianError as error:  # the broker is gone, and every key with it
             return web.json_response({"error": error.detail}, status=503)
 

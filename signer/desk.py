@@ -27,15 +27,19 @@ log = logging.getLogger(__name__)
 class Desk(Frames):
     """The side that lends: answers one front end."""
 
-    def __init__(self, key: CustodyKey) -> None:
+    def __init__(self, key: CustodyKey, closed: Callable[[], None]) -> None:
         super().__init__()
-        self._key = key
+        self._key, self._closed = key, closed
         self._answering: set[asyncio.Task[None]] = set()
 
     def received(self, frame: bytes) -> None:
         task = self._loop.create_task(self._answer(frame))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._closed()
 
     async def _answer(self, frame: bytes) -> None:
         number, size = frame[:4], int.from_bytes(frame[4:8], "big")
