@@ -9,9 +9,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from custodian.encoding import encode_base64, parse_name
+from custodian.encoding import encode_base64, format_instant, parse_instant, parse_name
 from custodian.ending import Ended, end_leases, revoke_all
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany, Unauthenticated
 from custodian.events import (
@@ -36,6 +37,7 @@ FREE_TRIES = 5  # failed logins before one has to wait
 FREE_TRIES_OF_ADDRESS = 30  # over all accounts; several people may share an address
 MAX_WAIT = 900
 MOST_STRANGERS = 10_000  # names without an account whose failures are remembered after they are told
+CLOCKS_APART = timedelta(minutes=5)  # a signer's may be so far ahead
 FOLD = 60  # seconds; failed logins reach the history at most so often
 
 
@@ -54,6 +56,7 @@ class Signer:
     name: str
     identity: Identity
     recipient: PublicKey | None
+    announced: datetime | None  # when the recipient was
     announcement: bytes
     disabled: bool
 
@@ -269,27 +272,42 @@ def list_signers(tx: Transaction) -> list[Signer]:
     return [_signer(row) for row in tx.rows("SELECT * FROM signer ORDER BY name")]
 
 
-def announce(tx: Transaction, signer: Signer, recipient: PublicKey, signature: bytes) -> list[Ended]:
-    """Take a signer's new recipient, signed by its identity; what was lent to the old one is dead."""
-    signer.identity.check_announcement(signer.name, recipient, signature)
+def announce(
+    tx: Transaction, name: str, recipient: PublicKey, *, announced: datetime, signature: bytes
+) -> list[Ended]:
+    """Take a signer's new recipient, signed by its identity; what was lent to the old one is dead.
+
+    Raises:
+        Forbidden: not signed so. Conflict: not later than the one before, which may be a replay.
+        BadInput: from the future.
+    """
+    signer = find_signer(tx, name)
+    signer.identity.check_announcement(name, recipient, announced, signature)
     if signer.recipient == recipient:
         return []
+    if signer.announced and announced <= signer.announced:
+        last = format_instant(signer.announced)
+        raise Conflict(f"a recipient of {name} was announced at {last} already; announce later than that")
+    if announced > tx.now + CLOCKS_APART:
+        raise BadInput("announced", f"is in the future; it is {format_instant(tx.now)} here")
     tx.write(
-        "UPDATE signer SET recipient = ?, announcement = ? WHERE name = ?",
+        "UPDATE signer SET recipient = ?, announced = ?, announcement = ? WHERE name = ?",
         str(recipient),
+        format_instant(announced),
         signature,
-        signer.name,
+        name,
     )
     tx.append(SignerAnnounced(signer=signer.name, recipient=str(recipient)), signer.actor)
     return end_leases(tx, "signer = ?", signer.name, reason="replaced")
 
 
 def _signer(row: Mapping[str, Any]) -> Signer:
-    recipient = str(row["recipient"])
+    recipient, announced = str(row["recipient"]), str(row["announced"])
     return Signer(
         name=str(row["name"]),
         identity=parse_identity(str(row["identity"]), "identity"),
         recipient=parse_public_key(recipient, "recipient") if recipient else None,
+        announced=parse_instant(announced, "announced") if announced else None,
         announcement=bytes(row["announcement"]),
         disabled=bool(row["disabled"]),
     )

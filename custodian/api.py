@@ -97,7 +97,13 @@ async def announce(call: Request) -> wire.SignerView:
         raise Forbidden("a signer announces its own recipient")
     recipient = parse_public_key(body.recipient, "recipient")
     signature = decode_base64(body.signature, "signature")
-    ended = await call.custody.change(accounts.announce, signer, recipient, signature)
+    ended = await call.custody.change(
+        accounts.announce,
+        signer.name,
+        recipient,
+        announced=parse_instant(body.announced, "announced"),
+        signature=signature,
+    )
     call.custody.tell_ended(ended)
     return views.signer(await call.custody.look(accounts.find_signer, signer.name))
 

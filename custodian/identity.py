@@ -1,17 +1,19 @@
 """A signer's long-term identity: an Ed25519 key that announces its recipients.
 
-    announcement = Ed25519("custodian/recipient/v1" 0x00 signer 0x00 recipient)
+    announcement = Ed25519("custodian/recipient/v1" 0x00 signer 0x00 recipient 0x00 instant)
 
 A recipient is a public key whose private half lives only in the memory of one broker process. Whoever
-seals to it first checks that the pinned identity announced it.
+seals to it first checks that the pinned identity announced it. The instant is what makes an announcement of
+before, whose recipient is dead or known, of no more use: only a later one replaces another.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from custodian.encoding import decode_base64, encode_base64
+from custodian.encoding import decode_base64, encode_base64, format_instant
 from custodian.errors import Forbidden, FormatError
 from custodian.sealing import PublicKey
 
@@ -32,17 +34,19 @@ class Identity:
     def __str__(self) -> str:
         return PREFIX + encode_base64(self.raw)
 
-    def check_announcement(self, signer: str, recipient: PublicKey, signature: bytes) -> None:
-        """Raise Forbidden unless this identity announced `recipient` as `signer`."""
+    def check_announcement(
+        self, signer: str, recipient: PublicKey, announced: datetime, signature: bytes
+    ) -> None:
+        """Raise Forbidden unless this identity announced `recipient` as `signer` at that time."""
         key = Ed25519PublicKey.from_public_bytes(self.raw)
         try:
-            key.verify(signature, _announcement(signer, recipient))
+            key.verify(signature, _announcement(signer, recipient, announced))
         except InvalidSignature:
             raise Forbidden(f"the recipient was not announced by the identity pinned for {signer}") from None
 
 
-def announce(key: Ed25519PrivateKey, signer: str, recipient: PublicKey) -> bytes:
-    return key.sign(_announcement(signer, recipient))
+def announce(key: Ed25519PrivateKey, signer: str, recipient: PublicKey, announced: datetime) -> bytes:
+    return key.sign(_announcement(signer, recipient, announced))
 
 
 def parse_identity(text: str, field: str) -> Identity:
@@ -55,5 +59,6 @@ def parse_identity(text: str, field: str) -> Identity:
     return Identity(raw)
 
 
-def _announcement(signer: str, recipient: PublicKey) -> bytes:
-    return b"\x00".join((b"custodian/recipient/v1", signer.encode(), str(recipient).encode()))
+def _announcement(signer: str, recipient: PublicKey, announced: datetime) -> bytes:
+    said = ("custodian/recipient/v1", signer, str(recipient), format_instant(announced))
+    return b"\x00".join(each.encode() for each in said)

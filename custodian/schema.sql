@@ -40,6 +40,7 @@ CREATE TABLE signer (
     identity     TEXT NOT NULL,
     token_hash   BLOB NOT NULL UNIQUE,
     recipient    TEXT NOT NULL DEFAULT '',
+    announced    TEXT NOT NULL DEFAULT '',   -- when, as the announcement says
     announcement BLOB NOT NULL DEFAULT x'',
     disabled     INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -150,9 +150,9 @@ class Custody:
         pinned = key.envelope.facts.signers.get(signer.name)
         if pinned is None:
             raise Forbidden(f"{key.name} is not sealed for the signer {signer.name}")
-        if signer.recipient is None:
+        if signer.recipient is None or signer.announced is None:
             raise Conflict(f"{signer.name} has announced no recipient yet; start it, then delegate")
-        pinned.check_announcement(signer.name, signer.recipient, signer.announcement)
+        pinned.check_announcement(signer.name, signer.recipient, signer.announced, signer.announcement)
         terms = await self.look(delegations.draft, caller.name, key, wish, signer.recipient)
         slots = await self.look(accounts.owner_slots, caller.name)
         slot = next((each for each in slots if each.kind == "password"), None)

@@ -31,6 +31,7 @@ def signer(each: Signer) -> SignerView:
         name=each.name,
         identity=str(each.identity),
         recipient=str(each.recipient) if each.recipient else "",
+        announced=format_instant(each.announced) if each.announced else "",
         announcement=encode_base64(each.announcement),
         disabled=each.disabled,
     )

@@ -96,12 +96,14 @@ class SignerView(Wire):
     name: str
     identity: str
     recipient: str
+    announced: str = Field(description="when, as the announcement says; empty until it has started once")
     announcement: Base64
     disabled: bool
 
 
 class Announce(Wire):
     recipient: Annotated[str, Field(max_length=2048)]
+    announced: Instant = Field(description="now; later than at the last announcement")
     signature: Base64
 
 

@@ -450,8 +450,9 @@ const CHECKS = {
   "recipient-v1"({ one }) {
     const raw = identity(one("identity"));
     publicKey(one("recipient"));
+    instant(one("announced"));
     const key = crypto.createPublicKey({ key: der("302a300506032b6570032100", raw), format: "der", type: "spki" });
-    const said = joined("custodian/recipient/v1", name(one("signer")), one("recipient"));
+    const said = joined("custodian/recipient/v1", name(one("signer")), one("recipient"), one("announced"));
     if (!crypto.verify(null, said, key, base64(one("signature")))) throw new Refusal("forbidden", "not announced");
   },
 };

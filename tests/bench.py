@@ -89,8 +89,10 @@ class Bench:
         """Start the signer anew: another recipient."""
         self.recipient = private_key(f"recipient {seed}")
         signer = self.look(accounts.find_signer, "ca-1")
-        signature = announce(SIGNER, "ca-1", self.recipient.public)
-        return self.do(accounts.announce, signer, self.recipient.public, signature)
+        last = signer.announced or self.clock.now - timedelta(days=1)
+        at = max(self.clock.now, last + timedelta(seconds=1))
+        signature = announce(SIGNER, "ca-1", self.recipient.public, at)
+        return self.do(accounts.announce, "ca-1", self.recipient.public, announced=at, signature=signature)
 
     def wish(self, **changes: Any) -> Wish:
         usual: dict[str, Any] = {

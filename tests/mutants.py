@@ -315,13 +315,14 @@ MUTANTS = [
     Mutant(
         "slots", "the work is not bounded", "if not least <= costs[name] <= most:", "if costs[name] > most:"
     ),
+    Mutant("identity", "the signer's name is not announced", "signer, str(recipient)", "str(recipient)"),
     Mutant(
-        "identity", "the signer's name is not announced", "signer.encode(), str(recipient)", "str(recipient)"
+        "identity", "the time is not announced", "str(recipient), format_instant(announced)", "str(recipient)"
     ),
     Mutant(
         "identity",
         "a wrong announcement passes",
-        "key.verify(signature, _announcement(signer, recipient))",
+        "key.verify(signature, _announcement(signer, recipient, announced))",
         "bool(key)",
     ),
     Mutant("identity", "anyone can sign for an identity", "& SIGN - 1 in SMALL_ORDER", "in SMALL_ORDER"),

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from custodian.api import make_app
 from custodian.config import Bodies
-from custodian.encoding import decode_base64, encode_base64
+from custodian.encoding import decode_base64, encode_base64, format_instant
 from custodian.envelope import Envelope, KeyFacts, open_payload, parse_envelope, seal
 from custodian.identity import Identity, announce
 from custodian.init import Plan, create_custodian
@@ -145,6 +145,7 @@ class Borrower:
         self.key = Ed25519PrivateKey.generate()
         self.identity = Identity(self.key.public_key().public_bytes_raw())
         self.recipient = PrivateKey("x25519", os.urandom(32))
+        self.announced = datetime.now(UTC) - timedelta(days=1)
         self.token = ""
 
     @property
@@ -159,12 +160,17 @@ class Borrower:
         self.token = self.daemon.call("POST", "/enrolments", body).ok()["token"]
 
     def announcement(self) -> dict[str, str]:
-        signature = announce(self.key, self.name, self.recipient.public)
-        return {"recipient": str(self.recipient.public), "signature": encode_base64(signature)}
+        signature = announce(self.key, self.name, self.recipient.public, self.announced)
+        return {
+            "recipient": str(self.recipient.public),
+            "announced": format_instant(self.announced),
+            "signature": encode_base64(signature),
+        }
 
     def announce(self) -> Any:
         """Announce a new recipient, as a signer does when it starts."""
         self.recipient = PrivateKey("x25519", os.urandom(32))
+        self.announced = max(datetime.now(UTC), self.announced + timedelta(seconds=1))
         return self.call("PUT", f"/signers/{self.name}/recipient", self.announcement()).ok()
 
     def question(self, request: str = "", **changes: Any) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Who is who: invitations are the only way in, failed logins have to wait, roles do not mix."""
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 import pytest
 from bench import ADMIN, KDF, SIGNER, Bench
-from examples import identity, private_key
+from examples import SECOND, identity, private_key
 
 from custodian import accounts, delegations
 from custodian.errors import BadInput, Conflict, Forbidden, FormatError, NotFound, TooMany, Unauthenticated
@@ -155,17 +156,52 @@ def test_a_signer_is_known_by_its_token_alone(bench: Bench) -> None:
             bench.look(accounts.signer_by_token, wrong)
 
 
+MINE = private_key("mine").public
+
+
+def announced(bench: Bench, at: datetime, signature: bytes = b"") -> Any:
+    signed = signature or announce(SIGNER, "ca-1", MINE, at)
+    return bench.do(accounts.announce, "ca-1", MINE, announced=at, signature=signed)
+
+
 def test_a_recipient_must_be_announced_by_the_identity(bench: Bench) -> None:
-    signer = bench.look(accounts.find_signer, "ca-1")
-    mine = private_key("mine").public
+    at = bench.clock.now + SECOND
     for signature in (
         bytes(64),
-        announce(SIGNER, "ca-2", mine),
-        announce(SIGNER, "ca-1", bench.recipient.public),
+        announce(SIGNER, "ca-2", MINE, at),
+        announce(SIGNER, "ca-1", bench.recipient.public, at),
+        announce(SIGNER, "ca-1", MINE, at + SECOND),
     ):
         with pytest.raises(Forbidden, match="not announced by the identity"):
-            bench.do(accounts.announce, signer, mine, signature)
+            announced(bench, at, signature)
     assert bench.look(accounts.find_signer, "ca-1").recipient == bench.recipient.public
+
+
+def test_an_announcement_of_before_cannot_be_replayed(bench: Bench) -> None:
+    first = bench.look(accounts.find_signer, "ca-1")
+    assert first.recipient is not None
+    assert first.announced is not None
+    bench.announce("second")
+    old = {"announced": first.announced, "signature": first.announcement}
+    with pytest.raises(Conflict, match="announce later than that"):
+        bench.do(accounts.announce, "ca-1", first.recipient, **old)
+    assert bench.look(accounts.find_signer, "ca-1").recipient == bench.recipient.public
+
+
+def test_an_announcement_of_the_same_second_is_refused_and_of_the_next_taken(bench: Bench) -> None:
+    last = bench.look(accounts.find_signer, "ca-1").announced
+    assert last is not None
+    with pytest.raises(Conflict):
+        announced(bench, last)
+    announced(bench, last + SECOND)
+    assert bench.look(accounts.find_signer, "ca-1").recipient == MINE
+
+
+def test_an_announcement_from_the_future_is_refused(bench: Bench) -> None:
+    """One made ahead of time could be used when its recipient is dead, and would keep later ones out."""
+    with pytest.raises(BadInput, match="announced: is in the future"):
+        announced(bench, bench.clock.now + accounts.CLOCKS_APART + SECOND)
+    announced(bench, bench.clock.now + accounts.CLOCKS_APART)
 
 
 def test_announcing_the_same_recipient_again_changes_nothing(bench: Bench) -> None:

@@ -125,7 +125,7 @@ BAD: dict[str, tuple[str, str, Any, int, str | None]] = {
     "an envelope of junk": ("ca-1", "POST /keys", {"envelope": "AAAA", "certificate": CERTIFICATE}, 400, "envelope"),
     "an envelope in no base64": ("ca-1", "POST /keys", {"envelope": "A!", "certificate": CERTIFICATE}, 400, "envelope"),
     "a certificate of junk": ("ca-1", "POST /keys", {"envelope": "AAAA", "certificate": "PEM"}, 400, "certificate"),
-    "an announcement of junk": ("ca-1", "PUT /signers/ca-1/recipient", {"recipient": "rsa:AA", "signature": ""}, 400, "recipient"),
+    "an announcement of junk": ("ca-1", "PUT /signers/ca-1/recipient", {"recipient": "rsa:AA", "announced": "2026-11-23T12:00:00Z", "signature": ""}, 400, "recipient"),
 }  # fmt: skip
 
 

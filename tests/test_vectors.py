@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from custodian.encoding import decode_base64, parse_name
+from custodian.encoding import decode_base64, parse_instant, parse_name
 from custodian.envelope import open_payload, parse_envelope
 from custodian.errors import CannotOpen, CustodianError
 from custodian.identity import parse_identity
@@ -109,7 +109,9 @@ def check_recipient(vector: Vector) -> None:
     identity = parse_identity(vector.one("identity"), "identity")
     recipient = parse_public_key(vector.one("recipient"), "recipient")
     signature = decode_base64(vector.one("signature"), "signature")
-    identity.check_announcement(parse_name(vector.one("signer"), "signer"), recipient, signature)
+    announced = parse_instant(vector.one("announced"), "announced")
+    signer = parse_name(vector.one("signer"), "signer")
+    identity.check_announcement(signer, recipient, announced, signature)
 
 
 CHECKS: dict[str, Callable[[Vector], None]] = {

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from custodian.encoding import canonical_json, encode_base64
+from custodian.encoding import canonical_json, encode_base64, format_instant
 from custodian.identity import ORDER_8, SIGN, announce
 from custodian.terms import Constraints, Terms
 from vectors.common import (
@@ -126,11 +126,12 @@ def malformed_terms(body: bytes) -> Vectors:
 
 def recipient_vectors() -> Vectors:
     recipient = private_key("recipient").public
-    signature = announce(identity_key("ca-1"), "ca-1", recipient)
+    signature = announce(identity_key("ca-1"), "ca-1", recipient, NOW)
     usual = {
         "identity": str(identity("ca-1")),
         "signer": "ca-1",
         "recipient": str(recipient),
+        "announced": format_instant(NOW),
         "signature": encode_base64(signature),
     }
     flipped = encode_base64(bytes([signature[0] ^ 1]) + signature[1:])
@@ -138,6 +139,8 @@ def recipient_vectors() -> Vectors:
         "announcement": ("success", {}),
         "announcement_other-signer": ("forbidden", {"signer": "ca-2"}),
         "announcement_other-recipient": ("forbidden", {"recipient": str(private_key("eve").public)}),
+        "announcement_other-second": ("forbidden", {"announced": "2026-11-23T12:00:01Z"}),
+        "announcement_fraction-of-second": ("malformed", {"announced": "2026-11-23T12:00:00.0Z"}),
         "announcement_other-identity": ("forbidden", {"identity": str(identity("eve"))}),
         "announcement_flipped-signature": ("forbidden", {"signature": flipped}),
         "announcement_short-signature": ("forbidden", {"signature": encode_base64(signature[:63])}),
