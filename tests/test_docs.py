@@ -17,9 +17,11 @@ from custodian import config as custodian_config
 from custodian import errors, events
 from custodian.api import CALLS, PLAIN
 from custodian.calls import ROOT as API
+from custodian.connections import HEAD_SECONDS, PER_ADDRESS
 from signer import config as signer_config
 from signer import errors as signer_errors
 from signer.api import PREFIX
+from signer.issue import MAX_NAMES, MAX_NAMES_LENGTH
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -207,6 +209,28 @@ def test_every_test_that_is_named_exists(path):
 def test_the_threat_model_names_tests_for_its_claims():
     text = (ROOT / "docs" / "threat-model.md").read_text()
     assert len(set(re.findall(r"`[\w/]+\.py::test_\w+`", text))) > 40
+
+
+def test_the_threat_model_tells_the_limits_of_the_code():
+    text = " ".join((ROOT / "docs" / "threat-model.md").read_text().split())
+    assert f"at most {MAX_NAMES} names, {MAX_NAMES_LENGTH} characters in all" in text
+    assert f"shut after {HEAD_SECONDS:.0f} seconds, and an address has {PER_ADDRESS} at most" in text
+
+
+def test_what_is_known_and_left_is_said_plainly():
+    text = (ROOT / "docs" / "threat-model.md").read_text()
+    known = text.partition("\n## Known and left\n")[2].partition("\n## ")[0]
+    for word in (
+        "profile",
+        "O and OU",
+        "checkpoint",
+        "cap",
+        "not enforced",
+        "One custodian",
+        "resharing",
+        "P-256",
+    ):
+        assert word.lower() in known.lower(), word
 
 
 def anchor(heading):
