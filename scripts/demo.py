@@ -129,7 +129,9 @@ class Demo:
 
     def delegate(self, owner: str, uses: int = 100) -> str:
         granted = json.loads(
-            self.owner(owner, "delegate", KEY, "--signer", SIGNER, "--uses", str(uses), "--for", "1h", "--json")
+            self.owner(
+                owner, "delegate", KEY, "--signer", SIGNER, "--uses", str(uses), "--for", "1h", "--json"
+            )
         )
         self.done(f"{owner} lends {granted['uses']} uses until {granted['end']}")
         return str(granted["id"])
@@ -199,9 +201,8 @@ class Demo:
             if time.perf_counter() - answered > 5:
                 raise SystemExit("the key's process is still there 5 s after the revocation")
             time.sleep(0.0005)
-        self.done(
-            f"the process with the key was gone {1000 * (time.perf_counter() - answered):.1f} ms after the answer"
-        )
+        took = 1000 * (time.perf_counter() - answered)
+        self.done(f"the process with the key was gone {took:.1f} ms after the answer")
 
     def show_history(self) -> None:
         lines = self.user(AUDITOR, "history").splitlines()
@@ -386,7 +387,9 @@ def main() -> None:
         if not options.once:
             print(
                 f"\nThe key is lent for an hour. In another terminal:\n   set -a; . {environment}; set +a\n"
-                "   cfssl info -remote $SIGNER_URL\n   curl --cacert $CUSTODIAN_CA -u alice $CUSTODIAN_URL/api/v1/status\n"
+                "   cfssl info -remote $SIGNER_URL\n"
+                "   curl --cacert $CUSTODIAN_CA -u alice $CUSTODIAN_URL/api/v1/status\n"
+                "   (alice's password is $OWNER_PASSWORD_ALICE)\n"
                 "Ctrl-C ends the demo and the key with it.",
                 flush=True,
             )

@@ -176,6 +176,10 @@ def _describe(report: Any) -> list[str]:
     ]
     if not report["keyholders"]["open"]:
         lines.append("  no key is open")
+    if report["records_owed"]:
+        lines.append(f"  {report['records_owed']} records are still to be sent to the custodian")
+    if report["records_refused"]:
+        lines.append(f"  {report['records_refused']} records were refused; see journal.refused")
     parts = {"front end": "front_end", "broker": "broker", "keyholder": "keyholders"}
     for title, part in ((title, report[name]) for title, name in parts.items()):
         lines.append(f"{title}:")

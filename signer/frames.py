@@ -9,6 +9,9 @@ import itertools
 from abc import abstractmethod
 
 
+MAX_FRAME = 1_048_576  # bytes; a certificate with all its names has some twenty thousand
+
+
 class Frames(asyncio.Protocol):
     """Both ends of a connection: cut what comes into frames, join what goes."""
 
@@ -35,6 +38,8 @@ class Frames(asyncio.Protocol):
             frame = bytes(buffer[4 : 4 + size])
             del buffer[: 4 + size]
             self.received(frame)
+        if len(buffer) > MAX_FRAME and self._transport:
+            self._transport.abort()  # the other end is out of its mind
 
     @abstractmethod
     def received(self, frame: bytes) -> None:
