@@ -8,7 +8,6 @@ import asyncio
 import itertools
 from abc import abstractmethod
 
-
 MAX_FRAME = 1_048_576  # bytes; a certificate with all its names has some twenty thousand
 
 
