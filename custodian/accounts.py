@@ -1,4 +1,4 @@
-"""Who is who: people with a role, signers with an identity, and the invitations that make them.
+"""Who is who: people with a role, and the invitations that make them and signers.
 
 Each function is one change or one look, inside a transaction. An invitation is the only way in, is used
 once, and names the role; there is no open enrolment.
@@ -9,25 +9,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
-from custodian.encoding import encode_base64, format_instant, parse_instant, parse_name
-from custodian.ending import Ended, end_leases, revoke_all
-from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany, Unauthenticated
+from custodian.encoding import parse_name
+from custodian.ending import Ended, revoke_all
+from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany
 from custodian.events import (
     AccountDisabled,
     AccountEnrolled,
     AccountInvited,
     Actor,
     LoginFailed,
-    SignerAnnounced,
-    SignerDisabled,
-    SignerEnrolled,
     SignerInvited,
 )
-from custodian.identity import Identity, parse_identity
-from custodian.sealing import PublicKey, parse_public_key
 from custodian.slots import Kdf, Slot, kdf_parameters, parse_kdf, parse_slot
 from custodian.store import Transaction
 
@@ -37,7 +31,6 @@ FREE_TRIES = 5  # failed logins before one has to wait
 FREE_TRIES_OF_ADDRESS = 30  # over all accounts; several people may share an address
 MAX_WAIT = 900
 MOST_STRANGERS = 10_000  # names without an account whose failures are remembered after they are told
-CLOCKS_APART = timedelta(minutes=5)  # a signer's may be so far ahead
 FOLD = 60  # seconds; failed logins reach the history at most so often
 
 
@@ -49,20 +42,6 @@ class Account:
     verifier: bytes
     public: str
     disabled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    name: str
-    identity: Identity
-    recipient: PublicKey | None
-    announced: datetime | None  # when the recipient was
-    announcement: bytes
-    disabled: bool
-
-    @property
-    def actor(self) -> Actor:
-        return Actor(role="signer", name=self.name)
 
 
 def create_account(tx: Transaction, name: str, role: str, kdf: Kdf, verifier: bytes) -> None:
@@ -81,7 +60,11 @@ def invite(tx: Transaction, role: str, name: str, by: Actor) -> str:
     code = base64.b32encode(tx.random(20)).decode().lower()
     tx.write("DELETE FROM invitation WHERE name = ? AND role = ?", name, role)
     tx.write(
-        "INSERT INTO invitation VALUES (?, ?, ?, ?)", _hash(code), role, name, tx.seconds + INVITATION_LIFE
+        "INSERT INTO invitation VALUES (?, ?, ?, ?)",
+        hash_secret(code),
+        role,
+        name,
+        tx.seconds + INVITATION_LIFE,
     )
     if role == "signer":
         tx.append(SignerInvited(signer=name), by)
@@ -92,7 +75,7 @@ def invite(tx: Transaction, role: str, name: str, by: Actor) -> str:
 
 def look_at_invitation(tx: Transaction, code: str) -> tuple[str, str]:
     """Return the role and name a code is for, without using it."""
-    row = tx.row("SELECT role, name, expires FROM invitation WHERE code_hash = ?", _hash(code))
+    row = tx.row("SELECT role, name, expires FROM invitation WHERE code_hash = ?", hash_secret(code))
     if not row or row["expires"] <= tx.seconds:
         raise Forbidden("this invitation is not valid (any more); ask an administrator for another")
     return row["role"], row["name"]
@@ -101,7 +84,7 @@ def look_at_invitation(tx: Transaction, code: str) -> tuple[str, str]:
 def enrol(tx: Transaction, code: str, kdf: Kdf, verifier: bytes, slot: Slot | None) -> Account:
     """Use an invitation: make its account, for an owner with a first slot."""
     role, name = look_at_invitation(tx, code)
-    tx.write("DELETE FROM invitation WHERE code_hash = ?", _hash(code))
+    tx.write("DELETE FROM invitation WHERE code_hash = ?", hash_secret(code))
     if role == "signer" or (role == "owner") != (slot is not None) or (slot and slot.owner != name):
         raise Conflict("the invitation is for another kind of account")
     public = str(slot.owner_public) if slot else ""
@@ -230,88 +213,5 @@ def has_failures(tx: Transaction, name: str, address: str) -> bool:
     return bool(tx.row("SELECT 1 FROM failure WHERE account = ? AND address = ?", name, address))
 
 
-def enrol_signer(tx: Transaction, code: str, identity: str) -> tuple[str, str]:
-    """Use a signer's invitation; return its name and the bearer token it authenticates with."""
-    role, name = look_at_invitation(tx, code)
-    if role != "signer":
-        raise Conflict("the invitation is not for a signer")
-    parsed = parse_identity(identity, "identity")
-    tx.write("DELETE FROM invitation WHERE code_hash = ?", _hash(code))
-    token = encode_base64(tx.random(33))
-    tx.write(
-        "INSERT INTO signer (name, identity, token_hash) VALUES (?, ?, ?)", name, str(parsed), _hash(token)
-    )
-    tx.append(SignerEnrolled(signer=name, identity=str(parsed)), Actor(role="signer", name=name))
-    return name, token
-
-
-def signer_by_token(tx: Transaction, token: str) -> Signer:
-    row = tx.row("SELECT * FROM signer WHERE token_hash = ?", _hash(token))
-    if not row or row["disabled"]:
-        raise Unauthenticated("this token is not that of an enrolled signer")
-    return _signer(row)
-
-
-def find_signer(tx: Transaction, name: str) -> Signer:
-    row = tx.row("SELECT * FROM signer WHERE name = ?", name)
-    if not row:
-        raise NotFound(f"there is no signer {name}; `custodian signer list` shows them")
-    return _signer(row)
-
-
-def disable_signer(tx: Transaction, name: str, by: Actor) -> list[Ended]:
-    """Shut a signer out: its token is no longer its own; return its leases, which end with it."""
-    if find_signer(tx, name).disabled:
-        return []
-    tx.write("UPDATE signer SET disabled = 1 WHERE name = ?", name)
-    tx.append(SignerDisabled(signer=name), by)
-    return end_leases(tx, "signer = ?", name, reason="revoked")
-
-
-def list_signers(tx: Transaction) -> list[Signer]:
-    return [_signer(row) for row in tx.rows("SELECT * FROM signer ORDER BY name")]
-
-
-def announce(
-    tx: Transaction, name: str, recipient: PublicKey, *, announced: datetime, signature: bytes
-) -> list[Ended]:
-    """Take a signer's new recipient, signed by its identity; what was lent to the old one is dead.
-
-    Raises:
-        Forbidden: not signed so. Conflict: not later than the one before, which may be a replay.
-        BadInput: from the future.
-    """
-    signer = find_signer(tx, name)
-    signer.identity.check_announcement(name, recipient, announced, signature)
-    if signer.recipient == recipient:
-        return []
-    if signer.announced and announced <= signer.announced:
-        last = format_instant(signer.announced)
-        raise Conflict(f"a recipient of {name} was announced at {last} already; announce later than that")
-    if announced > tx.now + CLOCKS_APART:
-        raise BadInput("announced", f"is in the future; it is {format_instant(tx.now)} here")
-    tx.write(
-        "UPDATE signer SET recipient = ?, announced = ?, announcement = ? WHERE name = ?",
-        str(recipient),
-        format_instant(announced),
-        signature,
-        name,
-    )
-    tx.append(SignerAnnounced(signer=signer.name, recipient=str(recipient)), signer.actor)
-    return end_leases(tx, "signer = ?", signer.name, reason="replaced")
-
-
-def _signer(row: Mapping[str, Any]) -> Signer:
-    recipient, announced = str(row["recipient"]), str(row["announced"])
-    return Signer(
-        name=str(row["name"]),
-        identity=parse_identity(str(row["identity"]), "identity"),
-        recipient=parse_public_key(recipient, "recipient") if recipient else None,
-        announced=parse_instant(announced, "announced") if announced else None,
-        announcement=bytes(row["announcement"]),
-        disabled=bool(row["disabled"]),
-    )
-
-
-def _hash(secret: str) -> bytes:
+def hash_secret(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="replace")).digest()

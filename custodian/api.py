@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from custodian import accounts, delegations, keys, leases, views, wire
+from custodian import accounts, delegations, keys, leases, records, signers, views, wire
 from custodian.calls import ANYONE, BODIES, CUSTODY, Call, Request, add_calls, openapi, tell_problems
 from custodian.config import Bodies
 from custodian.delegations import Wish
@@ -53,7 +53,7 @@ async def enrol(call: Request) -> wire.Enrolled:
     code, vkey = body.invitation.get_secret_value(), call.custody.vkey
     if body.identity is not None and body.password is None:
         identity = str(parse_identity(body.identity, "identity"))
-        name, token = await call.custody.change(accounts.enrol_signer, code, identity)
+        name, token = await call.custody.change(signers.enrol_signer, code, identity)
         return wire.Enrolled(role="signer", name=name, token=token, vkey=vkey)
     if body.password is None or body.identity is not None:
         raise BadInput("password", "people enrol with a password, signers with an identity")
@@ -80,7 +80,7 @@ async def disable(call: Request) -> wire.Revoked:
 
 async def list_signers(call: Request) -> list[wire.SignerView]:
     """List the signers."""
-    return [views.signer(each) for each in await call.custody.look(accounts.list_signers)]
+    return [views.signer(each) for each in await call.custody.look(signers.list_signers)]
 
 
 async def disable_signer(call: Request) -> wire.Revoked:
@@ -98,14 +98,14 @@ async def announce(call: Request) -> wire.SignerView:
     recipient = parse_public_key(body.recipient, "recipient")
     signature = decode_base64(body.signature, "signature")
     ended = await call.custody.change(
-        accounts.announce,
+        signers.announce,
         signer.name,
         recipient,
         announced=parse_instant(body.announced, "announced"),
         signature=signature,
     )
     call.custody.tell_ended(ended)
-    return views.signer(await call.custody.look(accounts.find_signer, signer.name))
+    return views.signer(await call.custody.look(signers.find_signer, signer.name))
 
 
 async def seal_key(call: Request) -> wire.KeyView:
@@ -206,7 +206,7 @@ async def record(call: Request) -> wire.Recorded:
     """Write signatures into the history."""
     body: wire.Records = call.body
     signatures = [
-        leases.Signature(
+        records.Signature(
             lease=each.lease,
             number=each.number,
             tbs_sha256=each.tbs_sha256,
@@ -217,7 +217,7 @@ async def record(call: Request) -> wire.Recorded:
         )
         for each in body.records
     ]
-    return wire.Recorded(new=await call.custody.change(leases.record, call.caller.name, signatures))
+    return wire.Recorded(new=await call.custody.change(records.record, call.caller.name, signatures))
 
 
 async def status(call: Request) -> list[wire.Outlook]:

@@ -15,7 +15,6 @@ from aiohttp import BasicAuth, hdrs, web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from custodian.accounts import signer_by_token
 from custodian.config import Bodies
 from custodian.encoding import canonical_json
 from custodian.errors import (
@@ -34,6 +33,7 @@ from custodian.errors import (
 )
 from custodian.metrics import count_request
 from custodian.service import Caller, Custody
+from custodian.signers import signer_by_token
 from custodian.wire import Problem, parse_request
 
 STATUS: dict[type[CustodianError], int] = {

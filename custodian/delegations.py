@@ -4,7 +4,7 @@ What is stored is ciphertext: the owner's share sealed to a signer's recipient, 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -184,3 +184,9 @@ def parse_lent(row: Mapping[str, Any]) -> Lent:
     terms = parse_terms(bytes(row["terms"]))
     delegation = Delegation(terms, int(row["left"]), bool(row["revoked"]))
     return Lent(delegation, json.loads(str(row["sealed"])), row["current"])
+
+
+def not_shut_out(tx: Transaction, owners: Iterable[str]) -> list[str]:
+    """Return those of `owners` whose accounts are not disabled."""
+    disabled = {row["name"] for row in tx.rows("SELECT name FROM account WHERE disabled = 1")}
+    return [owner for owner in owners if owner not in disabled]

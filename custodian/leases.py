@@ -5,17 +5,17 @@ are taken and the history written in the transaction whose commit precedes every
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from custodian.delegations import LENT, Lent, parse_lent, unended_delegations
+from custodian.delegations import LENT, Lent, not_shut_out, parse_lent, unended_delegations
 from custodian.encoding import canonical_json, format_instant
 from custodian.ending import end_lease
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
-from custodian.events import Actor, LeaseGranted, LeaseRefused, SignatureRecorded, Spent, Wanted
+from custodian.events import Actor, LeaseGranted, LeaseRefused, Spent, Wanted
 from custodian.keys import Key, find_key
 from custodian.quorum import Ask, Grant, Missing, judge, spend
+from custodian.records import records_owed
 from custodian.sealing import PublicKey
 from custodian.store import Transaction
 from custodian.terms import Purpose
@@ -57,19 +57,6 @@ class LeaseRequest:
         return hashlib.sha256(canonical_json([asked, wanted])).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """A signer's record of one signature, made before the signature left it."""
-
-    lease: str
-    number: int
-    tbs_sha256: str
-    serial: str
-    profile: str
-    names: tuple[str, ...]
-    not_after: datetime
-
-
 def lease(tx: Transaction, signer: str, request: LeaseRequest) -> str | Missing:
     """Grant a lease and return its id, or say who is missing.
 
@@ -107,47 +94,11 @@ def lease(tx: Transaction, signer: str, request: LeaseRequest) -> str | Missing:
     return _grant_lease(tx, key, request, ask, verdict)
 
 
-def not_shut_out(tx: Transaction, owners: Iterable[str]) -> list[str]:
-    """Return those of `owners` whose accounts are not disabled."""
-    disabled = {row["name"] for row in tx.rows("SELECT name FROM account WHERE disabled = 1")}
-    return [owner for owner in owners if owner not in disabled]
-
-
 def _grant_lease(tx: Transaction, key: Key, request: LeaseRequest, ask: Ask, grant: Grant) -> str:
     lease_id = f"l-{tx.random(12).hex()}"
-    after = spend(grant)
-    for old, new in zip(grant.spent, after, strict=True):
-        changed = tx.write(
-            "UPDATE delegation SET left = ? WHERE id = ? AND left = ? AND revoked = 0",
-            new.left,
-            old.terms.id,
-            old.left,
-        )
-        if changed != 1:
-            raise RuntimeError("a delegation changed inside its own transaction")
-    purpose = ask.purpose
-    entry = tx.append(
-        LeaseGranted(
-            lease=lease_id,
-            key=key.name,
-            key_id=key.id,
-            signer=ask.signer,
-            recipient=str(ask.recipient),
-            uses=grant.uses,
-            end=format_instant(grant.end),
-            purpose=Wanted(
-                profile=purpose.profile,
-                names=list(purpose.names),
-                validity=purpose.validity,
-                ca=int(purpose.ca),
-            ),
-            spent=[
-                Spent(delegation=old.terms.id, owner=old.terms.owner, before=old.left, after=new.left)
-                for old, new in zip(grant.spent, after, strict=True)
-            ],
-        ),
-        Actor(role="signer", name=ask.signer),
-    )
+    _take_uses(tx, grant)
+    event = _granted_event(lease_id, key.name, ask, grant)
+    entry = tx.append(event, Actor(role="signer", name=ask.signer))
     tx.write(
         "INSERT INTO lease (id, signer, recipient, request, asked, key_id, uses, ends, entry)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -164,6 +115,41 @@ def _grant_lease(tx: Transaction, key: Key, request: LeaseRequest, ask: Ask, gra
     for each in grant.spent:
         tx.write("INSERT INTO lease_delegation VALUES (?, ?)", lease_id, each.terms.id)
     return lease_id
+
+
+def _take_uses(tx: Transaction, grant: Grant) -> None:
+    for old, new in zip(grant.spent, spend(grant), strict=True):
+        changed = tx.write(
+            "UPDATE delegation SET left = ? WHERE id = ? AND left = ? AND revoked = 0",
+            new.left,
+            old.terms.id,
+            old.left,
+        )
+        if changed != 1:
+            raise RuntimeError("a delegation changed inside its own transaction")
+
+
+def _granted_event(lease_id: str, key: str, ask: Ask, grant: Grant) -> LeaseGranted:
+    purpose = ask.purpose
+    return LeaseGranted(
+        lease=lease_id,
+        key=key,
+        key_id=ask.key_id,
+        signer=ask.signer,
+        recipient=str(ask.recipient),
+        uses=grant.uses,
+        end=format_instant(grant.end),
+        purpose=Wanted(
+            profile=purpose.profile,
+            names=list(purpose.names),
+            validity=purpose.validity,
+            ca=int(purpose.ca),
+        ),
+        spent=[
+            Spent(delegation=old.terms.id, owner=old.terms.owner, before=old.left, after=new.left)
+            for old, new in zip(grant.spent, spend(grant), strict=True)
+        ],
+    )
 
 
 def _refuse(tx: Transaction, signer: str, key: Key, missing: Missing) -> None:
@@ -276,39 +262,3 @@ def close_lease(tx: Transaction, signer: str, lease_id: str, used: int) -> int:
     )
     end_lease(tx, lease_id, "closed", returned)
     return returned
-
-
-def record(tx: Transaction, signer: str, signatures: list[Signature]) -> int:
-    """Write signatures into the history, each once; return how many were new."""
-    new = 0
-    for signature in signatures:
-        row = tx.row(
-            "SELECT coalesce(used, uses) AS most FROM lease WHERE id = ? AND signer = ?",
-            signature.lease,
-            signer,
-        )
-        if not row or not 1 <= signature.number <= row["most"]:
-            raise BadInput("records", f"{signature.lease} has no signature {signature.number}")
-        if tx.write("INSERT OR IGNORE INTO signature VALUES (?, ?)", signature.lease, signature.number):
-            new += 1
-            tx.write("UPDATE lease SET owed = owed - 1 WHERE id = ? AND owed > 0", signature.lease)
-            tx.append(_signature_event(signature), Actor(role="signer", name=signer))
-    return new
-
-
-def _signature_event(signature: Signature) -> SignatureRecorded:
-    return SignatureRecorded(
-        lease=signature.lease,
-        number=signature.number,
-        tbs_sha256=signature.tbs_sha256,
-        serial=signature.serial,
-        profile=signature.profile,
-        names=list(signature.names),
-        not_after=format_instant(signature.not_after),
-    )
-
-
-def records_owed(tx: Transaction, signer: str) -> int:
-    """Return how many signatures of ended leases the signer said it made and has not recorded."""
-    row = tx.rows("SELECT coalesce(sum(owed), 0) AS n FROM lease WHERE signer = ? AND owed > 0", signer)[0]
-    return int(row["n"])

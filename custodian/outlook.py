@@ -1,9 +1,9 @@
 """How far each key is from opening: who has lent, who could still, and what ends first."""
 
-from custodian.delegations import Lent, unended_delegations
+from custodian.delegations import Lent, not_shut_out, unended_delegations
 from custodian.encoding import format_instant
 from custodian.keys import Key, list_keys
-from custodian.leases import live_leases, not_shut_out
+from custodian.leases import live_leases
 from custodian.store import Transaction
 from custodian.wire import LiveOwner, Outlook
 

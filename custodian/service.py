@@ -12,14 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from custodian import accounts, delegations, ending, keys, leases
-from custodian.accounts import Account, Signer
+from custodian import accounts, delegations, ending, keys, leases, signers
+from custodian.accounts import Account
 from custodian.delegations import Lent, Wish
 from custodian.errors import CannotOpen, Conflict, Forbidden, QuorumMissing, Unauthenticated
 from custodian.events import Actor
 from custodian.metrics import DELEGATIONS, LEASES, LOGINS_FAILED
 from custodian.openers import Openers
 from custodian.quorum import Missing
+from custodian.signers import Signer
 from custodian.slots import Kdf, check_password
 from custodian.store import Store, Transaction
 from custodian.turns import Turns
@@ -136,7 +137,7 @@ class Custody:
         return self.tell_ended(await self.change(accounts.disable, name, by))
 
     async def disable_signer(self, name: str, by: Actor) -> list[str]:
-        ended = self.tell_ended(await self.change(accounts.disable_signer, name, by))
+        ended = self.tell_ended(await self.change(signers.disable_signer, name, by))
         for queue in self._news.get(name, ()):
             self._tell(queue, None)
         return ended
@@ -146,7 +147,7 @@ class Custody:
     async def delegate(self, caller: Caller, key_name: str, wish: Wish) -> tuple[Lent, bytes]:
         """Lend on the password path; an opener re-seals the share. Return the delegation and receipt."""
         key = await self.look(keys.find_key, key_name)
-        signer = await self.look(accounts.find_signer, wish.signer)
+        signer = await self.look(signers.find_signer, wish.signer)
         pinned = key.envelope.facts.signers.get(signer.name)
         if pinned is None:
             raise Forbidden(f"{key.name} is not sealed for the signer {signer.name}")

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from custodian.accounts import Account, Signer
+from custodian.accounts import Account
 from custodian.delegations import Lent
 from custodian.encoding import encode_base64, format_instant
 from custodian.keys import Key
 from custodian.leases import LeaseSummary
 from custodian.service import LeaseAnswer
+from custodian.signers import Signer
 from custodian.terms import Constraints
 from custodian.wire import (
     DelegationView,

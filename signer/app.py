@@ -44,11 +44,12 @@ from signer.config import (
     CaSection,
     Config,
 )
-from signer.custody import CustodyKey, record_sender
+from signer.custody import CustodyKey
 from signer.desk import Desk, DeskKey
 from signer.holders import BrokerClient
 from signer.journal import Journal
 from signer.profile import Policy, Sources, parse_policy
+from signer.records import record_sender
 from signer.witness import CheckpointFile
 
 LAST_ANSWERS = 1.0  # seconds for answers to leave once every lease is given back

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from custodian.encoding import parse_name
 from custodian.errors import BadInput
-from signer.custody import LeasePolicy
+from signer.borrowed import LeasePolicy
 
 FILE = "signer.toml"
 IDENTITY, TOKEN, CUSTODIAN_CA, LOG_KEY = "identity.pem", "token", "custodian-ca.pem", "history.vkey"

@@ -8,68 +8,27 @@ grace.
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from custodian.encoding import decode_base64, format_instant, parse_instant
+from custodian.encoding import decode_base64, parse_instant
 from custodian.errors import CustodianError, Unavailable
-from custodian.terms import Constraints, Purpose, parse_terms
+from custodian.terms import Purpose, parse_terms
+from signer.borrowed import LeasePolicy, OpenLease
 from signer.client import CustodianClient
-from signer.holders import BrokerClient, Channel, HolderGone
+from signer.holders import BrokerClient, HolderGone
 from signer.issue import Prepared
-from signer.journal import Journal, Record
+from signer.journal import Journal
+from signer.records import record_of
 from signer.witness import CheckpointFile
 
 TRIES = 3  # a lease may end between being chosen and being used
 CLOSE_EARLY = 0.3  # seconds before its end a lease is given back, so that unused uses return
 GROW_WITHIN = 10.0  # seconds; a lease used up sooner makes the next one larger
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LeasePolicy:
-    """How a signer borrows: `uses` at first, doubling to `most_uses` while they go fast."""
-
-    uses: int = 10
-    most_uses: int = 10_000
-    seconds: int = 300
-    idle: float = 60.0  # seconds without a signature after which a lease is given back
-    grace: float = 5.0  # seconds the custodian may be silent before every key is wiped
-
-
-@dataclass(slots=True)
-class OpenLease:
-    id: str
-    uses: int
-    end: float  # Unix time
-    constraints: Sequence[Constraints]
-    channel: Channel
-    pid: int
-    measures: list[dict[str, Any]]
-    opened: float = field(default_factory=time.monotonic)
-    last_used: float = field(default_factory=time.monotonic)
-    taken: int = 0
-    retired: bool = False
-
-    def admits(self, purpose: Purpose) -> bool:
-        return (
-            not self.retired
-            and self.taken < self.uses
-            and self.end > time.time()
-            and all(each.refusal(purpose) is None for each in self.constraints)
-        )
-
-    def take(self) -> int:
-        """Take a use; return its number in the lease, from 1."""
-        self.taken += 1
-        self.last_used = time.monotonic()
-        return self.taken
 
 
 class CustodyKey:
@@ -116,7 +75,7 @@ class CustodyKey:
             lease = self._fitting(purpose) or await self._obtain(purpose)
             number = lease.take()
             self._look_ahead(lease, purpose)
-            written = self._journal.write(_record(lease.id, number, prepared, purpose))
+            written = self._journal.write(record_of(lease.id, number, prepared, purpose))
             signed = lease.channel.sign(prepared.tbs, prepared.profile)
             try:
                 signature = await signed
@@ -350,24 +309,3 @@ class CustodyKey:
     async def _send_records(self) -> None:
         with contextlib.suppress(CustodianError):  # they stay owed, and are sent again
             await self._journal.flush()
-
-
-def _record(lease: str, number: int, prepared: Prepared, purpose: Purpose) -> Record:
-    return {
-        "lease": lease,
-        "number": number,
-        "tbs_sha256": hashlib.sha256(prepared.tbs).hexdigest(),
-        "serial": f"{prepared.serial:x}".zfill(2),
-        "profile": prepared.profile,
-        "names": list(purpose.names),
-        "not_after": format_instant(prepared.not_after),
-    }
-
-
-def record_sender(client: CustodianClient) -> Callable[[list[Record]], Any]:
-    """Return how a journal sends its records."""
-
-    async def send(records: list[Record]) -> None:
-        await client.post("/records", {"records": records})
-
-    return send

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from examples import HOUR, KEY_ID, NOW, PURPOSE, SECRET, facts, private_key
 
-from custodian import accounts, delegations, ending, keys, leases
+from custodian import accounts, delegations, ending, keys, leases, signers
 from custodian.delegations import Wish
 from custodian.envelope import seal
 from custodian.events import Actor, LogStarted
@@ -88,11 +88,11 @@ class Bench:
     def announce(self, seed: str) -> list[tuple[str, str]]:
         """Start the signer anew: another recipient."""
         self.recipient = private_key(f"recipient {seed}")
-        signer = self.look(accounts.find_signer, "ca-1")
+        signer = self.look(signers.find_signer, "ca-1")
         last = signer.announced or self.clock.now - timedelta(days=1)
         at = max(self.clock.now, last + timedelta(seconds=1))
         signature = announce(SIGNER, "ca-1", self.recipient.public, at)
-        return self.do(accounts.announce, "ca-1", self.recipient.public, announced=at, signature=signature)
+        return self.do(signers.announce, "ca-1", self.recipient.public, announced=at, signature=signature)
 
     def wish(self, **changes: Any) -> Wish:
         usual: dict[str, Any] = {
@@ -150,7 +150,7 @@ def make_bench(path: Path, clock: FakeClock) -> Bench:
         bench.enrol(owner)
     identity = Identity(SIGNER.public_key().public_bytes_raw())
     code = bench.do(accounts.invite, "signer", "ca-1", ADMIN)
-    bench.do(accounts.enrol_signer, code, str(identity))
+    bench.do(signers.enrol_signer, code, str(identity))
     bench.announce("first")
     about = facts(signers={"ca-1": identity}, id=KEY_ID)
     owners = {owner: private_key(owner).public for owner in OWNERS}

@@ -8,7 +8,7 @@ import pytest
 from bench import ADMIN, KDF, SIGNER, Bench
 from examples import SECOND, identity, private_key
 
-from custodian import accounts, delegations
+from custodian import accounts, delegations, signers
 from custodian.errors import BadInput, Conflict, Forbidden, FormatError, NotFound, TooMany, Unauthenticated
 from custodian.events import Actor
 from custodian.identity import announce
@@ -133,8 +133,8 @@ def test_a_signers_invitation_makes_no_account_and_an_owners_no_signer(bench: Be
     with pytest.raises(Conflict):
         enrol(bench, signer)
     with pytest.raises(Conflict):
-        bench.do(accounts.enrol_signer, owner, str(identity("ca-2")))
-    assert bench.do(accounts.enrol_signer, signer, str(identity("ca-2")))[0] == "ca-2"
+        bench.do(signers.enrol_signer, owner, str(identity("ca-2")))
+    assert bench.do(signers.enrol_signer, signer, str(identity("ca-2")))[0] == "ca-2"
 
 
 def test_enrolment_is_in_the_history(bench: Bench) -> None:
@@ -149,11 +149,11 @@ def test_enrolment_is_in_the_history(bench: Bench) -> None:
 
 
 def test_a_signer_is_known_by_its_token_alone(bench: Bench) -> None:
-    name, token = bench.do(accounts.enrol_signer, invite(bench, "ca-2", "signer"), str(identity("ca-2")))
-    assert bench.look(accounts.signer_by_token, token).name == name
+    name, token = bench.do(signers.enrol_signer, invite(bench, "ca-2", "signer"), str(identity("ca-2")))
+    assert bench.look(signers.signer_by_token, token).name == name
     for wrong in ("", token[:-1], token + " ", token.lower(), "ca-2"):
         with pytest.raises(Unauthenticated):
-            bench.look(accounts.signer_by_token, wrong)
+            bench.look(signers.signer_by_token, wrong)
 
 
 MINE = private_key("mine").public
@@ -161,7 +161,7 @@ MINE = private_key("mine").public
 
 def announced(bench: Bench, at: datetime, signature: bytes = b"") -> Any:
     signed = signature or announce(SIGNER, "ca-1", MINE, at)
-    return bench.do(accounts.announce, "ca-1", MINE, announced=at, signature=signed)
+    return bench.do(signers.announce, "ca-1", MINE, announced=at, signature=signed)
 
 
 def test_a_recipient_must_be_announced_by_the_identity(bench: Bench) -> None:
@@ -174,34 +174,34 @@ def test_a_recipient_must_be_announced_by_the_identity(bench: Bench) -> None:
     ):
         with pytest.raises(Forbidden, match="not announced by the identity"):
             announced(bench, at, signature)
-    assert bench.look(accounts.find_signer, "ca-1").recipient == bench.recipient.public
+    assert bench.look(signers.find_signer, "ca-1").recipient == bench.recipient.public
 
 
 def test_an_announcement_of_before_cannot_be_replayed(bench: Bench) -> None:
-    first = bench.look(accounts.find_signer, "ca-1")
+    first = bench.look(signers.find_signer, "ca-1")
     assert first.recipient is not None
     assert first.announced is not None
     bench.announce("second")
     old = {"announced": first.announced, "signature": first.announcement}
     with pytest.raises(Conflict, match="announce later than that"):
-        bench.do(accounts.announce, "ca-1", first.recipient, **old)
-    assert bench.look(accounts.find_signer, "ca-1").recipient == bench.recipient.public
+        bench.do(signers.announce, "ca-1", first.recipient, **old)
+    assert bench.look(signers.find_signer, "ca-1").recipient == bench.recipient.public
 
 
 def test_an_announcement_of_the_same_second_is_refused_and_of_the_next_taken(bench: Bench) -> None:
-    last = bench.look(accounts.find_signer, "ca-1").announced
+    last = bench.look(signers.find_signer, "ca-1").announced
     assert last is not None
     with pytest.raises(Conflict):
         announced(bench, last)
     announced(bench, last + SECOND)
-    assert bench.look(accounts.find_signer, "ca-1").recipient == MINE
+    assert bench.look(signers.find_signer, "ca-1").recipient == MINE
 
 
 def test_an_announcement_from_the_future_is_refused(bench: Bench) -> None:
     """One made ahead of time could be used when its recipient is dead, and would keep later ones out."""
     with pytest.raises(BadInput, match="announced: is in the future"):
-        announced(bench, bench.clock.now + accounts.CLOCKS_APART + SECOND)
-    announced(bench, bench.clock.now + accounts.CLOCKS_APART)
+        announced(bench, bench.clock.now + signers.CLOCKS_APART + SECOND)
+    announced(bench, bench.clock.now + signers.CLOCKS_APART)
 
 
 def test_announcing_the_same_recipient_again_changes_nothing(bench: Bench) -> None:
@@ -338,18 +338,18 @@ def test_a_disabled_signers_leases_end_and_its_token_and_what_was_lent_to_it_are
     hers, _ = bench.lend("alice"), bench.lend("bob")
     terms, lease, size = bench.draft("carol"), bench.lease(), bench.size
     bench.do(lambda tx: tx.write("UPDATE signer SET token_hash = ?", hashlib.sha256(b"token").digest()))
-    assert bench.look(accounts.signer_by_token, "token").name == "ca-1"
-    assert bench.do(accounts.disable_signer, "ca-1", ADMIN) == [("ca-1", lease)]
+    assert bench.look(signers.signer_by_token, "token").name == "ca-1"
+    assert bench.do(signers.disable_signer, "ca-1", ADMIN) == [("ca-1", lease)]
     assert bench.events(size) == ["signer.disabled", "lease.ended"]
     with pytest.raises(Unauthenticated):
-        bench.look(accounts.signer_by_token, "token")
+        bench.look(signers.signer_by_token, "token")
     lent = bench.look(delegations.find_delegation, hers)
     assert lent.state(bench.clock.now) == "void"
     with pytest.raises(Conflict, match="is disabled"):
         bench.do(delegations.grant, "carol", terms, {str(each): "sealed" for each in terms.recipients})
-    assert bench.do(accounts.disable_signer, "ca-1", ADMIN) == []
+    assert bench.do(signers.disable_signer, "ca-1", ADMIN) == []
     with pytest.raises(NotFound, match="signer list"):
-        bench.do(accounts.disable_signer, "ca-9", ADMIN)
+        bench.do(signers.disable_signer, "ca-9", ADMIN)
 
 
 def test_disabling_twice_is_told_once(bench: Bench) -> None:

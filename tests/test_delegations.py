@@ -7,7 +7,7 @@ import pytest
 from bench import ADMIN, KDF, Bench, open_store
 from examples import HOUR, NOW, SECOND, identity, private_key
 
-from custodian import accounts, delegations
+from custodian import accounts, delegations, signers
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
 from custodian.outlook import outlook
 from custodian.quorum import Missing
@@ -78,7 +78,7 @@ def test_only_owners_of_the_key_lend_it(bench: Bench) -> None:
 
 def test_a_key_is_lent_only_to_the_signers_its_envelope_names(bench: Bench) -> None:
     code = bench.do(accounts.invite, "signer", "ca-2", ADMIN)
-    bench.do(accounts.enrol_signer, code, str(identity("ca-2")))
+    bench.do(signers.enrol_signer, code, str(identity("ca-2")))
     with pytest.raises(Forbidden, match="not sealed for the signer ca-2"):
         bench.draft("alice", signer="ca-2")
 

@@ -8,10 +8,10 @@ import pytest
 from bench import ADMIN, Bench
 from examples import HOUR, NOW, PURPOSE, private_key
 
-from custodian import accounts, ending, leases
+from custodian import accounts, ending, leases, records
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
-from custodian.leases import Signature
 from custodian.quorum import Missing
+from custodian.records import Signature
 from custodian.terms import Constraints
 
 
@@ -24,7 +24,7 @@ def signature(lease: str, number: int) -> Signature:
 
 
 def record(bench: Bench, *signatures: Signature) -> int:
-    return bench.do(leases.record, "ca-1", list(signatures))
+    return bench.do(records.record, "ca-1", list(signatures))
 
 
 def live(bench: Bench) -> list[str]:
@@ -304,7 +304,7 @@ def test_what_a_close_declared_holds_and_no_record_goes_beyond_it(lent: Bench) -
     assert close(lent, lease, 5) == 0
     with pytest.raises(BadInput, match="has no signature 3"):
         record(lent, signature(lease, 2), signature(lease, 3))
-    assert lent.look(leases.records_owed, "ca-1") == 1
+    assert lent.look(records.records_owed, "ca-1") == 1
     assert record(lent, signature(lease, 1), signature(lease, 2)) == 1
 
 
@@ -319,4 +319,4 @@ def test_records_sent_before_a_close_are_not_owed(lent: Bench) -> None:
     lease = lent.lease(uses=3)
     record(lent, signature(lease, 1), signature(lease, 2))
     close(lent, lease, 2)
-    assert lent.look(leases.records_owed, "ca-1") == 0
+    assert lent.look(records.records_owed, "ca-1") == 0
