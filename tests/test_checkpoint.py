@@ -30,7 +30,7 @@ from custodian.note import SigningKey, open_note, parse_signing_key, parse_verif
 
 ROOT = Path(__file__).parent.parent
 VECTORS = ROOT / "tests" / "vectors" / "history-v1"
-MAKER = ROOT / "scripts" / "make-vectors-history"
+MAKER = ROOT / "scripts" / "make_vectors_history.py"
 
 KEY = SigningKey.from_seed("custodian.example/history", bytes(range(32)))
 LOG = KEY.verify_key

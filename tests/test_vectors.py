@@ -153,7 +153,7 @@ def test_there_are_four_negatives_for_each_positive(name):
 
 def test_the_vectors_are_made_again_byte_by_byte(tmp_path):
     subprocess.run(
-        [sys.executable, ROOT / "scripts" / "make-vectors", tmp_path], check=True, capture_output=True
+        [sys.executable, ROOT / "scripts" / "make_vectors.py", tmp_path], check=True, capture_output=True
     )
     for name in MADE:
         made = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
