@@ -51,7 +51,7 @@ def test_a_custodian_that_stops_and_starts_again_loses_nothing(site: Site) -> No
     wait_until(lambda: not connected(site))
     site.daemon.start()
     wait_until(lambda: connected(site))
-    assert site.signer.issue()
+    wait_until(lambda: site.signer.sign().status == 200)  # a busy machine may fall silent once more
     assert site.world.events(0).count("signature.recorded") >= 1
 
 
