@@ -21,6 +21,7 @@ def healed(running: Site) -> Iterator[None]:
         running.daemon.start()
     if running.signer.process is None:
         running.signer.start()
+    wait_until(lambda: connected(running))
 
 
 def open_key(site: Site, **lent: object) -> int:
