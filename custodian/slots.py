@@ -13,7 +13,6 @@ The seal is bound to everything else that the slot says, so whoever keeps it can
 """
 
 import hashlib
-import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -70,9 +69,6 @@ class Derived:
 
     unlock: PrivateKey
     login: bytes
-
-    def proves(self, verifier: bytes) -> bool:
-        return hmac.compare_digest(login_verifier(self), verifier)
 
 
 @dataclass(frozen=True, slots=True)

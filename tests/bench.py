@@ -14,7 +14,7 @@ from examples import HOUR, KEY_ID, NOW, PURPOSE, SECRET, facts, private_key
 from custodian import accounts, delegations, ending, keys, leases, signers
 from custodian.delegations import Wish
 from custodian.envelope import seal
-from custodian.events import Actor, LogStarted
+from custodian.events import AccountDisabled, Actor, LogStarted
 from custodian.identity import Identity, announce
 from custodian.note import SigningKey
 from custodian.quorum import Missing
@@ -157,3 +157,18 @@ def make_bench(path: Path, clock: FakeClock) -> Bench:
     envelope = seal(about, owners, SECRET, os.urandom)
     bench.do(keys.seal_key, "ca-1", bytes(envelope), "PEM")
     return bench
+
+
+def append(store: Store, name: str = "one") -> int:
+    with store.transaction() as tx:
+        return tx.append(AccountDisabled(account=name))
+
+
+def entry(store: Store, index: int) -> bytes:
+    with store.reading() as tx:
+        return bytes(tx.rows("SELECT body FROM entry WHERE seq = ?", index)[0]["body"])
+
+
+def size(store: Store) -> int:
+    with store.reading() as tx:
+        return tx.first

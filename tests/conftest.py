@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench import Bench, FakeClock, make_bench
+from bench import Bench, FakeClock, make_bench, open_store
 from running import World, make_world
+
+from custodian.store import Store, create_database
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +38,12 @@ def bench(tmp_path: Path, clock: FakeClock) -> Iterator[Bench]:
     made = make_bench(tmp_path / "custodian.db", clock)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
+    """An empty database, open."""
+    create_database(tmp_path / "custodian.db")
+    opened = open_store(tmp_path / "custodian.db", clock)
+    yield opened
+    opened.close()

@@ -66,28 +66,25 @@ class Answer:
         return self.json
 
 
-class Daemon:
-    """`custodian serve` as a process; its log is in `log`."""
+class Served:
+    """A daemon of ours as a process, which says where it listens in its first line."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.log = directory / "log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.tls = ssl.create_default_context(cafile=directory / "tls.pem")
+    log: Path
+    url: str
+    process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Daemon":
-        (self.directory / "address").unlink(missing_ok=True)  # of one that was killed
+    def launch(self, program: str, directory: Path, says: str) -> None:
+        """Start `program serve` and wait until it says where it listens."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "custodian", "serve", "--dir", self.directory],
+                [sys.executable, "-m", program, "serve", "--dir", directory],
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
         assert self.process.stdout is not None
         said = self.process.stdout.readline().decode()
-        assert said.startswith("custodian listens on https://"), self.log.read_text()
+        assert said.startswith(says), self.log.read_text()
         self.url = said.split()[-1]
-        return self
 
     @property
     def pid(self) -> int:
@@ -103,6 +100,20 @@ class Daemon:
         self.process.stdout.close()
         self.process = None
         return status
+
+
+class Daemon(Served):
+    """`custodian serve` as a process; its log is in `log`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.log = directory / "log"
+        self.tls = ssl.create_default_context(cafile=directory / "tls.pem")
+
+    def start(self) -> "Daemon":
+        (self.directory / "address").unlink(missing_ok=True)  # of one that was killed
+        self.launch("custodian", self.directory, "custodian listens on https://")
+        return self
 
     def connect(self, source: str = "127.0.0.1", timeout: float = 30) -> http.client.HTTPSConnection:
         at = urlsplit(self.url)

@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from urllib.parse import urlsplit
 
 from ca_in_memory import key_of, make_csr_pem
 from cryptography import x509
-from running import ADMIN, OWNERS, Answer, Daemon, World, make_daemon, password_of, wait_until
+from running import ADMIN, OWNERS, Answer, Daemon, Served, World, make_daemon, password_of, wait_until
 
 KEY, SIGNER, AUDITOR, AUTH_KEY = "ca", "ca-1", "auditor", "0123456789abcdef0123456789ABCDEF"
 POLICY = "2 of (alice, bob, carol)"
@@ -63,42 +62,18 @@ def run(*command: object, expect: int = 0, **settings: object) -> str:
     return done.stderr if expect == 1 else done.stdout
 
 
-class Signer:
+class Signer(Served):
     """`signer serve` as a process; its log is in `log` in its directory's parent."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.log = directory.with_name("signer.log")
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, connected: bool = True) -> "Signer":
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "signer", "serve", "--dir", self.directory],
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline().decode()
-        assert said.startswith("signer listens on http://"), self.log.read_text()
-        self.url = said.split()[-1]
+        self.launch("signer", self.directory, "signer listens on http://")
         if connected:
             wait_until(lambda: self.status()["custodian"] == "connected")
         return self
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        assert self.process is not None
-        assert self.process.stdout is not None
-        self.process.send_signal(number)
-        status = self.process.wait(20)
-        self.process.stdout.close()
-        self.process = None
-        return status
 
     def call(self, verb: str, path: str, body: Any = None) -> Answer:
         at = urlsplit(self.url)

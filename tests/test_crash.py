@@ -9,43 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import KEY, Bench, FakeClock, make_bench, open_store
+from bench import KEY, Bench, FakeClock, entry, make_bench, open_store, size
 from running import World, make_world
 
 from custodian.checkpoint import open_receipt
-from custodian.events import AccountDisabled
-from custodian.store import Store, create_database
+from custodian.store import create_database
 
 LOG = KEY.verify_key
 DAEMON_KILLS = int(os.environ.get("DAEMON_KILLS", "3"))  # each takes a second, for the new start
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
-    create_database(tmp_path / "custodian.db")
-    opened = open_store(tmp_path / "custodian.db", clock)
-    yield opened
-    opened.close()
-
-
-def append(store: Store, name: str = "one") -> int:
-    with store.transaction() as tx:
-        return tx.append(AccountDisabled(account=name))
-
-
-def entry(store: Store, index: int) -> bytes:
-    with store.reading() as tx:
-        return bytes(tx.rows("SELECT body FROM entry WHERE seq = ?", index)[0]["body"])
-
-
-def size(store: Store) -> int:
-    with store.reading() as tx:
-        return tx.first
 
 
 # -- what is answered is on disk

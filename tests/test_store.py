@@ -1,15 +1,13 @@
 """The database: whole changes, a history that only grows, a clock that never goes back, no lost answers."""
 
 import contextlib
-import os
 import sqlite3
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from bench import KEY, Bench, FakeClock, open_store
+from bench import KEY, Bench, FakeClock, append, entry, open_store, size
 from examples import NOW
 
 from custodian.checkpoint import Checkpoint, follows, open_checkpoint, open_receipt
@@ -18,30 +16,6 @@ from custodian.events import AccountDisabled, DaemonStarted
 from custodian.store import Store, create_database
 
 LOG = KEY.verify_key
-DAEMON_KILLS = int(os.environ.get("DAEMON_KILLS", "3"))  # each takes a second, for the new start
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
-    create_database(tmp_path / "custodian.db")
-    opened = open_store(tmp_path / "custodian.db", clock)
-    yield opened
-    opened.close()
-
-
-def append(store: Store, name: str = "one") -> int:
-    with store.transaction() as tx:
-        return tx.append(AccountDisabled(account=name))
-
-
-def entry(store: Store, index: int) -> bytes:
-    with store.reading() as tx:
-        return bytes(tx.rows("SELECT body FROM entry WHERE seq = ?", index)[0]["body"])
-
-
-def size(store: Store) -> int:
-    with store.reading() as tx:
-        return tx.first
 
 
 def fail_half_way(store: Store) -> None:
