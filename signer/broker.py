@@ -78,13 +78,13 @@ class Broker:
         self._measures = shut_in_broker(os.getppid())
         self._spare = self._fork()
         while True:
-            for fd, _ in self._poller.poll():
+            for fd, holder in [(fd, self._holders.get(fd)) for fd, _ in self._poller.poll()]:
                 if fd == self._api.fileno():
                     if not self._obey():
                         self._kill_all()
                         return
-                elif fd in self._holders:
-                    self._hear(self._holders[fd], fd)
+                elif holder and holder is self._holders.get(fd):  # else the descriptor is another's by now
+                    self._hear(holder, fd)
 
     # --- what the API process asks
 

@@ -387,11 +387,18 @@ def test_closing_a_lease_whose_keyholder_just_ended_does_not_end_the_broker() ->
 
 def test_a_spare_that_died_waiting_is_replaced() -> None:
     with running_broker() as broker:
-        broker.report()
-        for child in tree(broker.process.pid):
-            if child != broker.process.pid:
-                os.kill(child, signal.SIGKILL)
-        assert broker.opened(lease_of(broker.lend())).ask(make_tbs())[0]
+        lease = lease_of(broker.lend())
+        proof = broker.prove(lease)
+        spares = [child for child in tree(broker.process.pid) if child != broker.process.pid]
+        os.kill(broker.process.pid, signal.SIGSTOP)  # so that it has not noticed when it is asked
+        for spare in spares:
+            os.kill(spare, signal.SIGKILL)
+        wait_until(lambda: not any(map(alive, spares)))
+        broker.send({"do": "open", "call": 1000, "lease": lease} | proof)
+        os.kill(broker.process.pid, signal.SIGCONT)
+        answer, channels = broker.hear()
+        assert answer.get("opened") == lease["id"], answer
+        assert channels[0].ask(make_tbs())[0]
 
 
 def test_asking_for_its_state_all_the_time_does_not_end_the_broker() -> None:
