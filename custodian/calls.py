@@ -63,7 +63,9 @@ TITLES: dict[type[CustodianError], str] = {
     Unavailable: "A part does not answer",
 }
 ROOT = "/api/v1"
-ANYONE = frozenset({"admin", "owner", "auditor", "signer"})
+ADMIN, OWNER, AUDITOR, SIGNER = (frozenset({role}) for role in ("admin", "owner", "auditor", "signer"))
+PEOPLE, NOBODY = ADMIN | OWNER | AUDITOR, frozenset[str]()
+ANYONE = PEOPLE | SIGNER
 CUSTODY = web.AppKey("custody", Custody)
 BODIES = web.AppKey("bodies", Bodies)
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""What each call of `/api/v1` does, by what it is about; `api.py` puts them in one table."""
