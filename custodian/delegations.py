@@ -11,7 +11,7 @@ from typing import Any
 
 from custodian.encoding import format_instant
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
-from custodian.events import Actor, DelegationGranted, Limits
+from custodian.events import Actor, DelegationGranted, Evidence, Limits
 from custodian.keys import Key, find_key
 from custodian.quorum import Delegation
 from custodian.sealing import PublicKey
@@ -22,6 +22,7 @@ LENT = (
     "SELECT d.*, iif(s.disabled, '', s.recipient) AS current"
     " FROM delegation d JOIN signer s ON s.name = d.signer"
 )
+BY_PASSWORD = Evidence(kind="password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,13 @@ def draft(tx: Transaction, owner: str, key: Key, wish: Wish, recipient: PublicKe
     return parse_terms(bytes(terms))  # what the signer would refuse is refused here
 
 
-def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) -> int:
-    """Store a delegation: `owner`'s share, sealed to each recipient under `terms`. Return its entry."""
+def grant(
+    tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str], evidence: Evidence = BY_PASSWORD
+) -> int:
+    """Store a delegation: `owner`'s share, sealed to each recipient under `terms`. Return its entry.
+
+    `evidence`, verified already, is how the owner agreed to the terms.
+    """
     key = find_key(tx, terms.key_id)
     if terms.owner != owner or owner not in key.envelope.holdings:
         raise Forbidden(f"{owner} can lend only a share of their own")
@@ -122,10 +128,10 @@ def grant(tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str]) 
         json.dumps(dict(sealed)),
         terms.uses,
     )
-    return tx.append(_granted_event(terms), Actor(role="owner", name=owner))
+    return tx.append(_granted_event(terms, evidence), Actor(role="owner", name=owner))
 
 
-def _granted_event(terms: Terms) -> DelegationGranted:
+def _granted_event(terms: Terms, evidence: Evidence) -> DelegationGranted:
     return DelegationGranted(
         id=terms.id,
         owner=terms.owner,
@@ -143,6 +149,7 @@ def _granted_event(terms: Terms) -> DelegationGranted:
         ),
         request=terms.request,
         terms_sha256=terms.digest.hex(),
+        evidence=evidence,
     )
 
 

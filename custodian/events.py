@@ -139,6 +139,78 @@ class KeySealed(_Closed):
     envelope_sha256: str
 
 
+class RequestMade(_Closed):
+    """Somebody needs a key; the actor asks, `on_behalf` is whom a signer says it asks for."""
+
+    type: Literal["request.made"] = "request.made"
+    request: str
+    key: str
+    key_id: str
+    signer: str
+    on_behalf: str
+    uses: int
+    seconds: int
+    constraints: Limits
+    reason: str
+    expires: str
+
+
+class RequestDeclined(_Closed):
+    """The actor, an owner, will not lend for it; with `veto` nobody may."""
+
+    type: Literal["request.declined"] = "request.declined"
+    request: str
+    reason: str
+    veto: int
+
+
+class RequestEnded(_Closed):
+    type: Literal["request.ended"] = "request.ended"
+    request: str
+    outcome: Literal["answered", "declined", "vetoed", "expired", "withdrawn"]
+
+
+class SlotAdded(_Closed):
+    """Another way to open what is an owner's; `public` is where the owner's key was sealed to."""
+
+    type: Literal["slot.added"] = "slot.added"
+    owner: str
+    slot: str
+    kind: str
+    public: str
+
+
+class CredentialAdded(_Closed):
+    """Another way to prove to be an owner; `public` verifies their evidence."""
+
+    type: Literal["credential.added"] = "credential.added"
+    owner: str
+    credential: str
+    kind: str
+    public: str
+
+
+class SlotRemoved(_Closed):
+    """The slot and the credential of this name, whichever there were, are gone."""
+
+    type: Literal["slot.removed"] = "slot.removed"
+    owner: str
+    slot: str
+
+
+class Evidence(_Closed):
+    """How an owner proved to agree: a password, or a signature over the terms by `credential`.
+
+    The base64 of a passkey's signature is over `authenticator_data` and SHA-256 of `client_data`.
+    """
+
+    kind: Literal["password", "passkey", "device", "ssh"]
+    credential: str = ""
+    signature: str = ""
+    authenticator_data: str = ""
+    client_data: str = ""
+
+
 class DelegationGranted(_Closed):
     type: Literal["delegation.granted"] = "delegation.granted"
     id: str
@@ -152,6 +224,7 @@ class DelegationGranted(_Closed):
     constraints: Limits
     request: str
     terms_sha256: str
+    evidence: Evidence
 
 
 class DelegationRevoked(_Closed):
@@ -192,6 +265,11 @@ class LeaseEnded(_Closed):
     returned: int
 
 
+class HistoryExported(_Closed):
+    type: Literal["history.exported"] = "history.exported"
+    size: int
+
+
 class SignatureRecorded(_Closed):
     type: Literal["signature.recorded"] = "signature.recorded"
     lease: str
@@ -217,11 +295,18 @@ Event = Annotated[
     | SignerAnnounced
     | SignerDisabled
     | KeySealed
+    | RequestMade
+    | RequestDeclined
+    | RequestEnded
+    | SlotAdded
+    | CredentialAdded
+    | SlotRemoved
     | DelegationGranted
     | DelegationRevoked
     | LeaseGranted
     | LeaseRefused
     | LeaseEnded
+    | HistoryExported
     | SignatureRecorded,
     Field(discriminator="type"),
 ]

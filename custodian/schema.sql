@@ -14,7 +14,7 @@ CREATE TABLE account (
     name     TEXT PRIMARY KEY,
     role     TEXT NOT NULL CHECK (role IN ('admin', 'owner', 'auditor')),
     kdf      TEXT NOT NULL,          -- JSON, the parameters of the password slot
-    verifier BLOB NOT NULL,          -- SHA-256 of the login secret
+    verifier BLOB NOT NULL,          -- SHA-256 of the login secret; random where there is no password
     public   TEXT NOT NULL,          -- owners: where their shares are sealed to; else ''
     disabled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -24,6 +24,23 @@ CREATE TABLE slot (
     id    TEXT NOT NULL,
     body  BLOB NOT NULL,             -- custodian/slot/v1
     PRIMARY KEY (owner, id)
+) STRICT;
+
+CREATE TABLE credential (            -- what proves that an owner agreed
+    owner  TEXT NOT NULL REFERENCES account (name),
+    id     TEXT NOT NULL,
+    kind   TEXT NOT NULL CHECK (kind IN ('passkey', 'device', 'ssh')),
+    label  TEXT NOT NULL,
+    public TEXT NOT NULL,            -- the key that verifies its signatures
+    handle TEXT NOT NULL,            -- passkeys: the id the authenticator knows it by, base64; else ''
+    added  INTEGER NOT NULL,
+    PRIMARY KEY (owner, id)
+) STRICT;
+
+CREATE TABLE session (
+    token_hash BLOB PRIMARY KEY,     -- SHA-256
+    name       TEXT NOT NULL REFERENCES account (name),
+    expires    INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE failure (               -- of logins, folded per account and address
@@ -64,6 +81,39 @@ CREATE TABLE delegation (
     revoked INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX delegation_by_key ON delegation (key_id, ends);
+
+CREATE TABLE request (
+    id      TEXT PRIMARY KEY,
+    body    BLOB NOT NULL,           -- custodian/request/v1
+    key_id  TEXT NOT NULL REFERENCES key (id),
+    signer  TEXT NOT NULL,
+    role    TEXT NOT NULL,           -- of who asks
+    asker   TEXT NOT NULL,
+    made    INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    outcome TEXT NOT NULL DEFAULT '',  -- '' while it waits
+    ended   INTEGER NOT NULL DEFAULT 0,
+    reminded INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX request_waiting ON request (outcome, expires);
+
+CREATE TABLE decline (
+    request TEXT NOT NULL REFERENCES request (id),
+    owner   TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    veto    INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (request, owner)
+) STRICT;
+
+CREATE TABLE notice (                -- what is to be told outside, and has not been yet
+    seq      INTEGER PRIMARY KEY,
+    receiver TEXT NOT NULL,          -- its name in the configuration
+    body     TEXT NOT NULL,          -- JSON
+    made     INTEGER NOT NULL,
+    tries    INTEGER NOT NULL DEFAULT 0,
+    due      INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE lease (
     id       TEXT PRIMARY KEY,

@@ -30,6 +30,8 @@ CUSTODIAN_PURE = [
     "slots",
     "events",
     "wire",
+    "wire_requests",
+    "wire_slots",
     "tbs",
 ]
 # What shuts a process in that holds a secret.
