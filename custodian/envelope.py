@@ -8,6 +8,8 @@
     public: SHA-256 of the SubjectPublicKeyInfo, hexadecimal
     subject: the CA's distinguished name, DER in base64
     policy: 2 of (alice, bob, carol)
+    veto: carol
+    rule: no-self-approval
     signer: ca-1 <identity>
     owner: alice <public key> <commitment> <sealed share>
     owner: …
@@ -83,6 +85,8 @@ class KeyFacts:
     subject: bytes  # DER of the name it signs under
     policy: Policy
     signers: Mapping[str, Identity]
+    veto: tuple[str, ...] = ()  # owners each of whom alone can stop a request
+    no_self_approval: bool = False  # a delegation must answer what somebody else asked for
 
     def __bytes__(self) -> bytes:
         lines = [
@@ -94,6 +98,8 @@ class KeyFacts:
             f"public: {self.public.hex()}",
             f"subject: {encode_base64(self.subject)}",
             f"policy: {self.policy}",
+            *(f"veto: {owner}" for owner in self.veto),
+            *(["rule: no-self-approval"] if self.no_self_approval else []),
             *(f"signer: {name} {identity}" for name, identity in self.signers.items()),
         ]
         return ("\n".join(lines) + "\n").encode("ascii")
@@ -240,6 +246,9 @@ def _parse_header(lines: list[str], header: bytes, payload: bytes) -> Envelope:
             rows.append(row)
         return rows
 
+    def take_names(field: str) -> list[str]:
+        return [parse_name(name, f"envelope.{field}") for (name,) in take_all(field, 1)]
+
     facts = KeyFacts(
         name=parse_name(take("name"), "envelope.name"),
         id=parse_key_id(take("id"), "envelope.id"),
@@ -247,7 +256,9 @@ def _parse_header(lines: list[str], header: bytes, payload: bytes) -> Envelope:
         algorithm=_parse_algorithm(take("algorithm")),
         public=_sized(decode_hex(take("public"), "envelope.public"), 32, "envelope.public"),
         subject=decode_base64(take("subject"), "envelope.subject"),
-        policy=parse_policy(take("policy")),
+        policy=(policy := parse_policy(take("policy"))),
+        veto=_parse_veto(take_names("veto"), policy),
+        no_self_approval=_parse_rules(take_names("rule")),
         signers={
             parse_name(name, "envelope.signer"): parse_identity(identity, "envelope.signer")
             for name, identity in take_all("signer", 2)
@@ -259,6 +270,20 @@ def _parse_header(lines: list[str], header: bytes, payload: bytes) -> Envelope:
     if lines:
         raise FormatError("envelope", f"has an unknown line {len(header.splitlines()) - len(lines)}")
     return Envelope(facts, holdings, header, payload)
+
+
+def _parse_veto(names: list[str], policy: Policy) -> tuple[str, ...]:
+    if names != sorted(set(names)):
+        raise FormatError("envelope.veto", "must name each owner once, in alphabetical order")
+    for stranger in set(names).difference(policy.owners()):
+        raise FormatError("envelope.veto", f"names {stranger}, who is not an owner of the policy")
+    return tuple(names)
+
+
+def _parse_rules(names: list[str]) -> bool:
+    if names not in ([], ["no-self-approval"]):
+        raise FormatError("envelope.rule", "may only be no-self-approval, once")
+    return bool(names)
 
 
 def _parse_holding(public: str, commitment: str, sealed: str) -> Holding:
