@@ -33,6 +33,7 @@ CUSTODIAN_PURE = [
     "wire_requests",
     "wire_slots",
     "tbs",
+    "telling",
 ]
 # What shuts a process in that holds a secret.
 CUSTODIAN_HARDENING = [
@@ -49,6 +50,7 @@ CUSTODIAN_SHARED_SHELL = ["connections"]
 # The one place with state, and the shell around it.
 CUSTODIAN_SHELL = [
     "store",
+    "notices",
     "keys",
     "delegations",
     "ending",
@@ -80,7 +82,6 @@ CUSTODIAN_SHELL = [
     "app",
     "client",
     "commands.asking",
-    "commands.telling",
     "commands.people",
     "commands.keys",
     "commands.lending",
