@@ -18,8 +18,8 @@ from examples import NOW
 from running import ADMIN, World, password_of
 
 from custodian.__main__ import main
-from custodian.commands.telling import SENTENCES, count, duration, how_many_short, plain, sentence, time_left
 from custodian.events import Event
+from custodian.telling import SENTENCES, count, duration, how_many_short, plain, said, sentence, time_left
 
 
 class Terminal:
@@ -391,6 +391,57 @@ def test_an_event_from_a_later_version_is_still_told() -> None:
         "type": "new.event",
     }
     assert sentence(entry).split(None, 2)[2] == "root: new.event"
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            {
+                "type": "request.made",
+                "request": "r-1",
+                "key": "ca",
+                "signer": "ca-1",
+                "on_behalf": "mara",
+                "uses": 40,
+                "seconds": 3600,
+                "constraints": {"profiles": ["server"], "names": [], "max_validity": 0, "ca": 0},
+                "reason": "CHG-8812",
+            },
+            'alice asked for mara for 40 uses of ca through ca-1 within 1h; profile server: "CHG-8812" [r-1]',
+        ),
+        ({"type": "request.declined", "request": "r-1", "reason": "no", "veto": 1}, 'alice vetoed r-1: "no"'),
+        (
+            {"type": "request.ended", "request": "r-1", "outcome": "expired"},
+            "r-1 expired without enough owners",
+        ),
+        (
+            {"type": "slot.added", "owner": "alice", "slot": "passkey-1", "kind": "passkey"},
+            "alice added a way to unlock the shares of alice: passkey passkey-1",
+        ),
+        ({"type": "history.exported", "size": 12}, "alice exported the history, entries 0 to 11"),
+    ],
+)
+def test_an_event_is_told_in_one_sentence(event: dict[str, Any], text: str) -> None:
+    assert said({"actor": {"role": "owner", "name": "alice"}} | event) == text
+
+
+def test_a_grant_says_how_its_owner_agreed() -> None:
+    grant = {
+        "type": "delegation.granted",
+        "actor": {"role": "owner", "name": "alice"},
+        "key": "ca",
+        "signer": "ca-1",
+        "uses": 1,
+        "start": "…",
+        "end": "…",
+        "constraints": {"profiles": [], "names": [], "max_validity": 0, "ca": 0},
+        "request": "r-1",
+        "id": "d-1",
+    }
+    evidence = {"kind": "passkey", "credential": "passkey-1"}
+    assert said(grant | {"evidence": evidence}).endswith("(r-1), with passkey passkey-1 [d-1]")
+    assert said(grant | {"evidence": {"kind": "password", "credential": ""}}).endswith("with password [d-1]")
 
 
 def test_names_in_certificates_cannot_steer_the_terminal() -> None:

@@ -9,7 +9,7 @@ import click
 
 from custodian.client import Client
 from custodian.commands.asking import caller, echo_now
-from custodian.commands.telling import sentence
+from custodian.telling import sentence
 
 PAGE = 1_000  # entries; what the custodian gives at once
 WAIT = 2  # seconds between looks while following

@@ -6,7 +6,7 @@ import click
 
 from custodian.client import Client, place
 from custodian.commands.asking import Commands, caller, echo_json, echo_table, json_option
-from custodian.commands.telling import outlook
+from custodian.telling import outlook
 
 CLOSED = 2  # exit status, as other vaults say "sealed"
 

@@ -4,8 +4,8 @@ import click
 
 from custodian.client import Client, place
 from custodian.commands.asking import caller, echo_json, echo_table, json_option
-from custodian.commands.telling import count, limits
 from custodian.encoding import parse_duration
+from custodian.telling import count, limits
 
 
 @click.command()

@@ -85,11 +85,15 @@ def duration(seconds: int) -> str:
 
 def sentence(entry: Entry) -> str:
     """Return an entry of the history as one line."""
+    return f"{entry['seq']:>6}  {entry['time']}  {said(entry)}"
+
+
+def said(entry: Entry) -> str:
+    """Return what an entry of the history says, without its number and time."""
     actor = entry["actor"]
     who = actor["name"] or f"the {actor['role']}"
     tell = SENTENCES.get(entry["type"])
-    said = tell(who, entry) if tell else f"{who}: {entry['type']}"
-    return f"{entry['seq']:>6}  {entry['time']}  {plain(said)}"
+    return plain(tell(who, entry) if tell else f"{who}: {entry['type']}")
 
 
 def _delegated(who: str, entry: Entry) -> str:
@@ -99,7 +103,26 @@ def _delegated(who: str, entry: Entry) -> str:
         f"{entry['start']} to {entry['end']}"
         + (f"; {limit}" if limit else "")
         + (f" ({entry['request']})" if entry["request"] else "")
+        + _agreed(entry.get("evidence"))
         + f" [{entry['id']}]"
+    )
+
+
+def _agreed(evidence: Entry | None) -> str:
+    """Return how an owner agreed: `, with passkey passkey-1`."""
+    if evidence is None:
+        return ""
+    return f", with {evidence['kind']} {evidence['credential']}".rstrip()
+
+
+def _asked(who: str, entry: Entry) -> str:
+    limit, whom = limits(entry["constraints"]), entry["on_behalf"]
+    return (
+        f"{who} asked{f' for {whom}' if whom else ''} for "
+        f"{count(entry['uses'], 'use')} of {entry['key']} through {entry['signer']} within "
+        f"{duration(entry['seconds'])}"
+        + (f"; {limit}" if limit else "")
+        + f': "{entry["reason"]}" [{entry["request"]}]'
     )
 
 
@@ -120,6 +143,14 @@ def _signed(who: str, entry: Entry) -> str:
         f"valid until {entry['not_after']} [{entry['lease']} #{entry['number']}]"
     )
 
+
+ENDINGS: Mapping[str, str] = {
+    "answered": "was answered by a quorum of owners",
+    "declined": "ended: too many owners declined",
+    "vetoed": "ended by a veto",
+    "expired": "expired without enough owners",
+    "withdrawn": "was withdrawn by who asked",
+}
 
 SENTENCES: Mapping[str, Callable[[str, Entry], str]] = {
     "log.started": lambda _, e: f"the history begins; its key is {e['vkey']}",
@@ -144,6 +175,18 @@ SENTENCES: Mapping[str, Callable[[str, Entry], str]] = {
     "key.sealed": lambda who, e: (
         f"{who} put the key {e['key']} ({e['algorithm']}) into custody: {e['policy']}"
     ),
+    "request.made": _asked,
+    "request.declined": lambda who, e: (
+        f'{who} {"vetoed" if e["veto"] else "declined"} {e["request"]}: "{e["reason"]}"'
+    ),
+    "request.ended": lambda _, e: f"{e['request']} {ENDINGS.get(e['outcome'], e['outcome'])}",
+    "slot.added": lambda who, e: (
+        f"{who} added a way to unlock the shares of {e['owner']}: {e['kind']} {e['slot']}"
+    ),
+    "credential.added": lambda who, e: (
+        f"{who} added a way to prove to be {e['owner']}: {e['kind']} {e['credential']}"
+    ),
+    "slot.removed": lambda who, e: f"{who} removed {e['slot']} of {e['owner']}",
     "delegation.granted": _delegated,
     "delegation.revoked": lambda who, e: f"{who} revoked {e['id']} with {count(e['left'], 'use')} left",
     "lease.granted": _leased,
@@ -151,5 +194,6 @@ SENTENCES: Mapping[str, Callable[[str, Entry], str]] = {
         f"{who} was refused: {how_many_short(e['key'], e['needed'], e['any_of'])}"
     ),
     "lease.ended": lambda _, e: f"{e['lease']} ended: {e['reason']}; {count(e['returned'], 'use')} returned",
+    "history.exported": lambda who, e: f"{who} exported the history, entries 0 to {e['size'] - 1}",
     "signature.recorded": _signed,
 }
