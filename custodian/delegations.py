@@ -6,17 +6,19 @@ What is stored is ciphertext: the owner's share sealed to a signer's recipient, 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from custodian import lending
 from custodian.encoding import format_instant
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
 from custodian.events import Actor, DelegationGranted, Evidence, Limits
 from custodian.keys import Key, find_key
+from custodian.lending import Wish
 from custodian.quorum import Delegation
 from custodian.sealing import PublicKey
 from custodian.store import Transaction
-from custodian.terms import MAX_LIFE, Constraints, Terms, parse_terms
+from custodian.terms import Terms, parse_terms
 
 LENT = (
     "SELECT d.*, iif(s.disabled, '', s.recipient) AS current"
@@ -46,50 +48,9 @@ class Lent:
         return "live" if now >= terms.start else "pending"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What an owner wants to lend, before it is made into exact terms."""
-
-    signer: str
-    uses: int
-    start: datetime | None  # None: now
-    duration: timedelta
-    constraints: Constraints
-    request: str
-
-
 def draft(tx: Transaction, owner: str, key: Key, wish: Wish, recipient: PublicKey) -> Terms:
-    """Return the exact terms for what `owner` wants to lend. Nothing is stored.
-
-    Raises:
-        BadInput: the wish is outside the limits. Forbidden: owner or signer has no part in the key.
-    """
-    if owner not in key.envelope.holdings:
-        raise Forbidden(f"{owner} holds no share of {key.name}")
-    if wish.signer not in key.envelope.facts.signers:
-        raise Forbidden(f"{key.name} is not sealed for the signer {wish.signer}")
-    start = (wish.start or tx.now).replace(microsecond=0)
-    if start > tx.now + MAX_LIFE:
-        raise BadInput("start", f"must be within {MAX_LIFE.days} days from now")
-    if wish.duration > MAX_LIFE:
-        raise BadInput("duration", f"must be at most {MAX_LIFE.days} days")
-    end = start + wish.duration
-    if end <= tx.now:
-        raise BadInput("start", "the delegation would have ended already")
-    terms = Terms(
-        key=key.name,
-        key_id=key.id,
-        owner=owner,
-        signer=wish.signer,
-        recipients=(recipient,),
-        uses=wish.uses,
-        start=start,
-        end=end,
-        constraints=wish.constraints,
-        request=wish.request,
-        nonce=tx.random(16).hex(),
-    )
-    return parse_terms(bytes(terms))  # what the signer would refuse is refused here
+    """Return the exact terms for what `owner` wants to lend; see `lending.draft`. Nothing is stored."""
+    return lending.draft(key.envelope, owner, wish, recipient, now=tx.now, nonce=tx.random(16))
 
 
 def grant(

@@ -20,11 +20,11 @@ import socket
 from typing import Any
 
 from custodian.encoding import decode_base64, encode_base64, parse_instant
-from custodian.envelope import Envelope, parse_envelope
+from custodian.envelope import parse_envelope
 from custodian.errors import CannotOpen, CustodianError
 from custodian.hardening import shut_in_daemon, shut_in_opener
+from custodian.lending import seal_share
 from custodian.sealing import PrivateKey
-from custodian.shares import is_dealt
 from custodian.slots import (
     SALT_SIZE,
     Kdf,
@@ -66,23 +66,7 @@ def lend(job: dict[str, Any]) -> dict[str, Any]:
     envelope = parse_envelope(decode_base64(job["envelope"], "envelope"))
     terms = parse_terms(decode_base64(job["terms"], "terms"))
     derived = derive(job["password"], parse_kdf(slot.parameters))
-    share = open_share(envelope, terms.owner, slot.open(derived.unlock))
-    return {
-        "sealed": {str(each): encode_base64(each.seal(share, terms.share_info)) for each in terms.recipients}
-    }
-
-
-def open_share(envelope: Envelope, owner: str, key: PrivateKey) -> bytes:
-    """Return `owner`'s share. Raises CannotOpen if it, or what is said of the key, was changed."""
-    holding = envelope.holdings[owner]
-    try:
-        share = key.open(holding.sealed, envelope.facts.share_info(owner))
-    except CannotOpen:
-        why = "the envelope is not as it was sealed; lend nothing and tell an auditor"
-        raise CannotOpen(f"the share of {owner} does not open: {why}", (owner,)) from None
-    if not is_dealt(envelope.facts.id, owner, share, holding.commitment):
-        raise CannotOpen(f"the share of {owner} is not the one that was dealt", (owner,))
-    return share
+    return {"sealed": seal_share(envelope, terms, slot.open(derived.unlock))}
 
 
 WORK = {"prove": prove, "enrol": enrol, "lend": lend}

@@ -14,9 +14,10 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from custodian import accounts, delegations, ending, keys, leases, signers
 from custodian.accounts import Account
-from custodian.delegations import Lent, Wish
-from custodian.errors import CannotOpen, Conflict, Forbidden, QuorumMissing, Unauthenticated
+from custodian.delegations import Lent
+from custodian.errors import CannotOpen, Conflict, QuorumMissing, Unauthenticated
 from custodian.events import Actor
+from custodian.lending import Wish, announced_recipient
 from custodian.metrics import DELEGATIONS, LEASES, LOGINS_FAILED
 from custodian.openers import Openers
 from custodian.quorum import Missing
@@ -148,13 +149,8 @@ class Custody:
         """Lend on the password path; an opener re-seals the share. Return the delegation and receipt."""
         key = await self.look(keys.find_key, key_name)
         signer = await self.look(signers.find_signer, wish.signer)
-        pinned = key.envelope.facts.signers.get(signer.name)
-        if pinned is None:
-            raise Forbidden(f"{key.name} is not sealed for the signer {signer.name}")
-        if signer.recipient is None or signer.announced is None:
-            raise Conflict(f"{signer.name} has announced no recipient yet; start it, then delegate")
-        pinned.check_announcement(signer.name, signer.recipient, signer.announced, signer.announcement)
-        terms = await self.look(delegations.draft, caller.name, key, wish, signer.recipient)
+        recipient = announced_recipient(key.envelope.facts, signer.name, signer.announces)
+        terms = await self.look(delegations.draft, caller.name, key, wish, recipient)
         slots = await self.look(accounts.owner_slots, caller.name)
         slot = next((each for each in slots if each.kind == "password"), None)
         if slot is None:

@@ -11,6 +11,7 @@ from custodian.ending import Ended, end_leases
 from custodian.errors import BadInput, Conflict, NotFound, Unauthenticated
 from custodian.events import Actor, SignerAnnounced, SignerDisabled, SignerEnrolled
 from custodian.identity import Identity, parse_identity
+from custodian.lending import Announcement
 from custodian.sealing import PublicKey, parse_public_key
 from custodian.store import Transaction
 
@@ -29,6 +30,12 @@ class Signer:
     @property
     def actor(self) -> Actor:
         return Actor(role="signer", name=self.name)
+
+    @property
+    def announces(self) -> Announcement | None:
+        if self.recipient is None or self.announced is None:
+            return None
+        return Announcement(self.recipient, self.announced, self.announcement)
 
 
 def enrol_signer(tx: Transaction, code: str, identity: str) -> tuple[str, str]:

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from examples import HOUR, KEY_ID, NOW, PURPOSE, SECRET, facts, private_key
 
 from custodian import accounts, delegations, ending, keys, leases, signers
-from custodian.delegations import Wish
 from custodian.envelope import seal
 from custodian.events import AccountDisabled, Actor, LogStarted
 from custodian.identity import Identity, announce
 from custodian.note import SigningKey
+from custodian.lending import Wish
 from custodian.quorum import Missing
 from custodian.sealing import PrivateKey
 from custodian.slots import Kdf, make_slot

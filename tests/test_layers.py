@@ -28,6 +28,7 @@ CUSTODIAN_PURE = [
     "terms",
     "quorum",
     "slots",
+    "lending",
     "events",
     "wire",
     "wire_requests",

@@ -2,11 +2,11 @@
 
 from custodian import delegations, keys, views, wire
 from custodian.calls import OWNER, PEOPLE, Call, Request
-from custodian.delegations import Wish
 from custodian.encoding import (
     parse_duration,
     parse_instant,
 )
+from custodian.lending import Wish
 from custodian.store import Transaction
 
 FILTERS = ("owner", "key")
