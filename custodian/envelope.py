@@ -21,7 +21,8 @@ seed that only a quorum can join:
 
     kek = HKDF-SHA-256(ikm = seed, salt = "", info = "custodian/key/v1" 0x00 id)
 
-so who may open the key, and to which signers it may be lent, cannot be changed without opening it.
+so who may open the key, who may stop it, and to which signers it may be lent, cannot be changed without
+opening it.
 Owners lend without opening it, though. So each share is sealed under the *facts*, the lines above the
 owners', and opens for its owner only where none of them was changed:
 
@@ -85,8 +86,8 @@ class KeyFacts:
     subject: bytes  # DER of the name it signs under
     policy: Policy
     signers: Mapping[str, Identity]
-    veto: tuple[str, ...] = ()  # owners each of whom alone can stop a request
-    no_self_approval: bool = False  # a delegation must answer what somebody else asked for
+    veto: tuple[str, ...] = ()  # owners each of whom alone can stop a request; sorted
+    no_self_approval: bool = False  # a delegation must answer a request that somebody else made
 
     def __bytes__(self) -> bytes:
         lines = [
@@ -246,9 +247,6 @@ def _parse_header(lines: list[str], header: bytes, payload: bytes) -> Envelope:
             rows.append(row)
         return rows
 
-    def take_names(field: str) -> list[str]:
-        return [parse_name(name, f"envelope.{field}") for (name,) in take_all(field, 1)]
-
     facts = KeyFacts(
         name=parse_name(take("name"), "envelope.name"),
         id=parse_key_id(take("id"), "envelope.id"),
@@ -256,14 +254,16 @@ def _parse_header(lines: list[str], header: bytes, payload: bytes) -> Envelope:
         algorithm=_parse_algorithm(take("algorithm")),
         public=_sized(decode_hex(take("public"), "envelope.public"), 32, "envelope.public"),
         subject=decode_base64(take("subject"), "envelope.subject"),
-        policy=(policy := parse_policy(take("policy"))),
-        veto=_parse_veto(take_names("veto"), policy),
-        no_self_approval=_parse_rules(take_names("rule")),
+        policy=parse_policy(take("policy")),
+        veto=tuple(name for (name,) in take_all("veto", 1)),
+        no_self_approval=_parse_rules(take_all("rule", 1)),
         signers={
             parse_name(name, "envelope.signer"): parse_identity(identity, "envelope.signer")
             for name, identity in take_all("signer", 2)
         },
     )
+    if list(facts.veto) != sorted({*facts.veto} & {*facts.policy.owners()}):
+        raise FormatError("envelope.veto", "must be owners of the policy, each once, in alphabetical order")
     holdings = {owner: _parse_holding(*parts) for owner, *parts in take_all("owner", 4)}
     if list(holdings) != list(facts.policy.owners()):
         raise FormatError("envelope.owner", "must list the policy's owners, in its order")
@@ -272,18 +272,10 @@ def _parse_header(lines: list[str], header: bytes, payload: bytes) -> Envelope:
     return Envelope(facts, holdings, header, payload)
 
 
-def _parse_veto(names: list[str], policy: Policy) -> tuple[str, ...]:
-    if names != sorted(set(names)):
-        raise FormatError("envelope.veto", "must name each owner once, in alphabetical order")
-    for stranger in set(names).difference(policy.owners()):
-        raise FormatError("envelope.veto", f"names {stranger}, who is not an owner of the policy")
-    return tuple(names)
-
-
-def _parse_rules(names: list[str]) -> bool:
-    if names not in ([], ["no-self-approval"]):
-        raise FormatError("envelope.rule", "may only be no-self-approval, once")
-    return bool(names)
+def _parse_rules(rows: list[list[str]]) -> bool:
+    if rows not in ([], [["no-self-approval"]]):
+        raise FormatError("envelope.rule", "can only be no-self-approval, once")
+    return bool(rows)
 
 
 def _parse_holding(public: str, commitment: str, sealed: str) -> Holding:

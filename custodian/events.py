@@ -128,12 +128,19 @@ class SignerDisabled(_Closed):
 
 
 class KeySealed(_Closed):
+    """A key came into custody; `veto` are owners each of whom alone can stop a request.
+
+    With `no_self_approval` a delegation must answer a request that somebody else made.
+    """
+
     type: Literal["key.sealed"] = "key.sealed"
     key: str
     key_id: str
     algorithm: str
     public: str
     policy: str
+    veto: list[str]
+    no_self_approval: int
     owners: dict[str, str]
     signers: dict[str, str]
     envelope_sha256: str

@@ -46,6 +46,8 @@ def seal_key(tx: Transaction, signer: str, data: bytes, certificate: str) -> Key
             algorithm=facts.algorithm,
             public=facts.public.hex(),
             policy=str(facts.policy),
+            veto=list(facts.veto),
+            no_self_approval=int(facts.no_self_approval),
             owners={owner: str(held.public) for owner, held in envelope.holdings.items()},
             signers={name: str(identity) for name, identity in facts.signers.items()},
             envelope_sha256=hashlib.sha256(data).hexdigest(),

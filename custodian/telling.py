@@ -144,6 +144,14 @@ def _signed(who: str, entry: Entry) -> str:
     )
 
 
+def _sealed(who: str, entry: Entry) -> str:
+    return (
+        f"{who} put the key {entry['key']} ({entry['algorithm']}) into custody: {entry['policy']}"
+        + (f"; {' or '.join(entry['veto'])} alone can stop a request" if entry.get("veto") else "")
+        + ("; no self-approval" if entry.get("no_self_approval") else "")
+    )
+
+
 ENDINGS: Mapping[str, str] = {
     "answered": "was answered by a quorum of owners",
     "declined": "ended: too many owners declined",
@@ -172,9 +180,7 @@ SENTENCES: Mapping[str, Callable[[str, Entry], str]] = {
         f"the signer {e['signer']} started anew; what was lent to it before is void"
     ),
     "signer.disabled": lambda who, e: f"{who} disabled the signer {e['signer']}; what was lent to it is void",
-    "key.sealed": lambda who, e: (
-        f"{who} put the key {e['key']} ({e['algorithm']}) into custody: {e['policy']}"
-    ),
+    "key.sealed": _sealed,
     "request.made": _asked,
     "request.declined": lambda who, e: (
         f'{who} {"vetoed" if e["veto"] else "declined"} {e["request"]}: "{e["reason"]}"'

@@ -47,6 +47,8 @@ def key(each: Key) -> KeyView:
         public=facts.public.hex(),
         policy=str(facts.policy),
         owners=list(each.envelope.holdings),
+        veto=list(facts.veto),
+        no_self_approval=facts.no_self_approval,
         signers=list(facts.signers),
         created=format_instant(facts.created),
         certificate=each.certificate,

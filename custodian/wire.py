@@ -119,6 +119,8 @@ class KeyView(Wire):
     public: str
     policy: str
     owners: list[str]
+    veto: list[str] = Field(description="owners each of whom alone can stop a request")
+    no_self_approval: bool = Field(description="a delegation must answer a request that somebody else made")
     signers: list[str]
     created: Instant
     certificate: str

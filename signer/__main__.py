@@ -81,6 +81,19 @@ def enrol(directory: Path, name: str, url: str, ca: Path, invitation_file: Any) 
 @DIRECTORY
 @click.option("--key", required=True, help="What the key will be called at the custodian.")
 @click.option("--policy", required=True, help="Who must agree: '2 of (alice, bob, carol)'.")
+@click.option(
+    "--veto",
+    multiple=True,
+    metavar="NAME",
+    help="An owner of the policy who alone can stop any request; repeat it for more. Choose few: each of them"
+    " can also block all work.",
+)
+@click.option(
+    "--no-self-approval",
+    is_flag=True,
+    help="Owners lend only to answer a request that somebody else made: nobody asks and answers alone, and"
+    " nobody lends in advance.",
+)
 @click.option("--cn", required=True, help="The CA's common name.")
 @click.option("--org", default="", help="The CA's organisation.")
 @click.option(
@@ -103,10 +116,12 @@ def init_ca(directory: Path, profiles: Path | None, days: int, **wanted: Any) ->
     """Make a CA key, sealed so that only a quorum of its owners can lend it.
 
     The key is generated, certified and sealed inside one shut-in process. Only the envelope, which goes
-    to the custodian, and the certificate leave it; the key is never on disk in clear.
+    to the custodian, and the certificate leave it; the key is never on disk in clear. Policy, vetoes and
+    rules are sealed with the key: nobody can change them afterwards, not even the custodian's administrator.
 
     \b
     Example: signer init-ca --key ca --policy "2 of (alice, bob, carol)" --cn "Example CA"
+    Stricter: signer init-ca … --veto carol --no-self-approval
     """
     from signer.enrolment import Wanted
     from signer.enrolment import init_ca as run
@@ -114,6 +129,10 @@ def init_ca(directory: Path, profiles: Path | None, days: int, **wanted: Any) ->
     now = datetime.now(UTC).replace(microsecond=0)
     made = run(directory, profiles, Wanted(**wanted, not_before=now, not_after=now + timedelta(days=days)))
     click.echo(f"{wanted['key']} is sealed for {made.policy} and in custody.")
+    for name in made.veto:
+        click.echo(f"{name} alone can stop a request.")
+    if wanted["no_self_approval"]:
+        click.echo("Owners lend it only to answer a request that somebody else made.")
     click.echo("Each owner saw the fingerprint of their key when they enrolled; ask them for it, it must be:")
     for name, public in made.owners.items():
         click.echo(f"  {name}  {fingerprint(public)}")

@@ -71,6 +71,8 @@ class Plan:
     policy: Policy
     owners: Mapping[str, PublicKey]
     signers: Mapping[str, Identity]
+    veto: tuple[str, ...] = ()
+    no_self_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ def make_here(plan: Plan) -> Made:
         subject=certificate.subject.public_bytes(),
         policy=plan.policy,
         signers=plan.signers,
+        veto=plan.veto,
+        no_self_approval=plan.no_self_approval,
     )
     secret = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     envelope = seal(facts, plan.owners, secret, secrets.token_bytes)

@@ -53,6 +53,7 @@ POLICY = """\
 @dataclass(frozen=True, slots=True)
 class NewCa:
     policy: Policy
+    veto: tuple[str, ...]
     owners: dict[str, str]  # the public keys that shares were sealed to
     certificate: Path
 
@@ -100,6 +101,8 @@ class Wanted:
     path_length: int | None
     not_before: datetime
     not_after: datetime
+    veto: tuple[str, ...] = ()
+    no_self_approval: bool = False
 
 
 def init_ca(directory: Path, profiles: Path | None, wanted: Wanted) -> NewCa:
@@ -107,7 +110,7 @@ def init_ca(directory: Path, profiles: Path | None, wanted: Wanted) -> NewCa:
 
     Raises:
         Conflict: this signer has a CA already, or the custodian has a key of that name.
-        BadInput: the policy names someone who is no owner.
+        BadInput: the policy names someone who is no owner, or a veto someone whom it does not name.
     """
     config = load_config(directory)
     if config.ca is not None:
@@ -130,11 +133,20 @@ def init_ca(directory: Path, profiles: Path | None, wanted: Wanted) -> NewCa:
         policy=policy,
         owners=asyncio.run(_owners(directory, config.custodian.url, policy)),
         signers={config.name: identity},
+        veto=_veto(wanted.veto, policy),
+        no_self_approval=wanted.no_self_approval,
     )
     made = make_key(plan)
     asyncio.run(_hand_in(directory, config.custodian.url, made))
     owners = {name: str(public) for name, public in plan.owners.items()}
-    return NewCa(policy, owners, _configure(directory, wanted.key, profiles, made))
+    return NewCa(policy, plan.veto, owners, _configure(directory, wanted.key, profiles, made))
+
+
+def _veto(names: tuple[str, ...], policy: Policy) -> tuple[str, ...]:
+    for name in names:
+        if name not in policy.owners():
+            raise BadInput("veto", f"{name} is not an owner of the policy; only who holds a share can veto")
+    return tuple(sorted(set(names)))
 
 
 def _configure(directory: Path, key: str, profiles: Path | None, made: Made) -> Path:

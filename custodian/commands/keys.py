@@ -50,7 +50,10 @@ def show_key(client: Client, name: str, *, as_json: bool) -> None:
         return
     for field in ("name", "id", "algorithm", "policy", "created"):
         click.echo(f"{field + ':':<11}{found[field]}")
-    click.echo(f"{'signers:':<11}{', '.join(found['signers'])}")
+    for field in ("veto", "signers"):
+        click.echo(f"{field + ':':<11}{', '.join(found[field]) or '-'}")
+    if found["no_self_approval"]:
+        click.echo(f"{'rule:':<11}no self-approval; owners lend only for a request that somebody else made")
     click.echo(f"{'public:':<11}SHA-256 {found['public']}\n{found['certificate']}", nl=False)
 
 
