@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import GenericAlias
 from typing import Any
 
-from aiohttp import BasicAuth, hdrs, web
+from aiohttp import hdrs, web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from custodian.callers import authenticate, check_page, check_type
 from custodian.config import Bodies
 from custodian.encoding import canonical_json
 from custodian.errors import (
@@ -33,7 +34,6 @@ from custodian.errors import (
 )
 from custodian.metrics import count_request
 from custodian.service import Caller, Custody
-from custodian.signers import signer_by_token
 from custodian.wire import Problem, parse_request
 
 STATUS: dict[type[CustodianError], int] = {
@@ -106,6 +106,7 @@ class Call:
     query: tuple[str, ...] = ()
     max_body: int = 0  # bytes, where it is not that of the configuration
     revokes: bool = False  # the delegation `id`: its owner must get through
+    session: bool = False  # a session may make this change; GETs are open to it
 
     @property
     def verb(self) -> str:
@@ -124,9 +125,8 @@ def add_calls(app: web.Application, calls: Sequence[Call]) -> None:
 def _handler(call: Call) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         custody = request.app[CUSTODY]
-        caller = await authenticate(custody, request, call) if call.roles else Caller("unknown", "")
-        if call.roles and caller.role not in call.roles:
-            raise Forbidden(f"this call is for {_either(call.roles)}, not for {caller.role}s")
+        check_page(request, custody.site)
+        caller = await _caller(custody, request, call)
         unknown = set(request.query) - set(call.query)
         if unknown:
             raise BadInput(min(unknown)[:64], "is not a parameter of this call")
@@ -146,21 +146,18 @@ def _json(answer: BaseModel | list[Any], status: int) -> web.Response:
     return web.Response(body=canonical_json(value) + b"\n", status=status, content_type="application/json")
 
 
-async def authenticate(custody: Custody, request: web.Request, call: Call) -> Caller:
-    """Prove who is calling: people by HTTP Basic, signers by bearer token."""
-    scheme, _, credentials = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if scheme.lower() == "bearer":
-        signer = await custody.look(signer_by_token, credentials)
-        return Caller("signer", signer.name, signer)
-    if scheme.lower() != "basic":
-        raise Unauthenticated("say who you are: curl -u NAME, or a signer's bearer token")
-    try:
-        basic = BasicAuth.decode(request.headers[hdrs.AUTHORIZATION], encoding="utf-8")
-    except ValueError:
-        raise Unauthenticated("the Authorization header is not HTTP Basic") from None
-    name, password, address = basic.login[:64], basic.password[:1024], request.remote or ""
+async def _caller(custody: Custody, request: web.Request, call: Call) -> Caller:
+    """Prove who calls, and that they may: their role, and a session only where a session is enough."""
+    check_type(request)
+    if not call.roles:
+        return Caller("unknown", "")
     revoking = request.match_info["id"] if call.revokes else ""
-    return await custody.login(name, password, address, revoking=revoking)
+    caller = await authenticate(custody, request, revoking=revoking)
+    if caller.role not in call.roles:
+        raise Forbidden(f"this call is for {_either(call.roles)}, not for {caller.role}s")
+    if caller.session and call.verb != "GET" and not call.session:
+        raise Forbidden("a session only reads; send your password with this very call (HTTP Basic)")
+    return caller
 
 
 async def read_body(request: web.Request, most: int, seconds: int) -> bytes:
@@ -196,7 +193,10 @@ async def _answer(
     try:
         return await handler(request)
     except CustodianError as error:
-        return problem(error)
+        answer = problem(error)
+        if "Sec-Fetch-Mode" in request.headers:  # a browser would ask for a password, and keep it
+            answer.headers.pop(hdrs.WWW_AUTHENTICATE, None)
+        return answer
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -22,7 +22,9 @@ from custodian.metrics import DELEGATIONS, LEASES, LOGINS_FAILED
 from custodian.openers import Openers
 from custodian.quorum import Missing
 from custodian.signers import Signer
+from custodian.site import Site
 from custodian.slots import Kdf, check_password
+from custodian.statements import Statements
 from custodian.store import Store, Transaction
 from custodian.turns import Turns
 
@@ -33,12 +35,13 @@ NEWS_BOUND = 256  # a signer that reads slower than this is cut off, and asks ag
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling, proven. A person's password is kept for this one call."""
+    """Who is calling, proven by a token, or by a password, kept for this one call, or by a session's id."""
 
     role: Literal["admin", "owner", "auditor", "signer", "unknown"]
     name: str
     signer: Signer | None = None
     password: str = field(default="", repr=False)
+    session: bytes = b""
 
     @property
     def actor(self) -> Actor:
@@ -60,6 +63,8 @@ class Custody:
         self._writer = ThreadPoolExecutor(1, "writer")
         self._news: dict[str, set[asyncio.Queue[str | None]]] = {}
         self._logins = Turns()
+        self.site = Site("https://localhost", "localhost")  # until we know where we listen
+        self.statements = Statements(secrets.token_bytes(32))
 
     def close(self) -> None:
         self._writer.shutdown()

@@ -59,5 +59,5 @@ CALLS = (
     Call("GET /delegations", PEOPLE, list_delegations, None, list[wire.DelegationView], query=FILTERS),
     Call("POST /delegations", OWNER, delegate, wire.Delegate, wire.Granted, 201),
     Call("GET /delegations/{id}", PEOPLE, show_delegation, gives=wire.DelegationView),
-    Call("DELETE /delegations/{id}", OWNER, revoke, gives=wire.Revoked, revokes=True),
+    Call("DELETE /delegations/{id}", OWNER, revoke, gives=wire.Revoked, revokes=True, session=True),
 )
