@@ -333,7 +333,11 @@ def make_daemon(directory: Path, costs: Kdf = COSTS) -> Daemon:
 
 def make_world(directory: Path) -> World:
     """Start a custodian and enrol everybody."""
-    world = World(make_daemon(directory).start())
+    return populate(World(make_daemon(directory).start()))
+
+
+def populate(world: World) -> World:
+    """Enrol everybody and seal a key."""
     for owner in OWNERS:
         world.vkey = world.enrol("owner", owner)["vkey"]
     world.enrol("auditor", "auditor")
