@@ -13,13 +13,13 @@ from typing import Any
 
 from custodian.encoding import (
     canonical_json,
-    decode_hex,
     format_instant,
     parse_canonical_json,
     parse_instant,
     parse_name,
 )
 from custodian.errors import FormatError
+from custodian.fields import Fields, parse_hex128
 from custodian.sealing import PublicKey, parse_public_key
 
 VERSION = "custodian/terms/v1"
@@ -27,9 +27,7 @@ MAX_USES = 1_000_000
 MAX_LIFE = timedelta(days=31)  # a delegation is a loan; whoever needs longer asks again
 MAX_RECIPIENTS = 16
 MAX_LIST = 64  # profiles, name patterns
-MAX_TEXT = 255
 LABELS = re.compile(r"(?:\*|[a-z0-9_-]+)(?:\.[a-z0-9_-]+)*")
-ONE_LINE = re.compile("[ -~]*")  # a terminal shows these as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,15 @@ class Constraints:
     names: tuple[str, ...] = ()
     max_validity: int = 0
     ca: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return these as they stand in canonical JSON."""
+        return {
+            "profiles": list(self.profiles),
+            "names": list(self.names),
+            "max_validity": self.max_validity,
+            "ca": int(self.ca),
+        }
 
     def refusal(self, purpose: Purpose) -> str | None:
         """Return why `purpose` is outside these constraints, or None if it is inside."""
@@ -106,12 +113,7 @@ class Terms:
                 "uses": self.uses,
                 "start": format_instant(self.start),
                 "end": format_instant(self.end),
-                "constraints": {
-                    "profiles": list(self.constraints.profiles),
-                    "names": list(self.constraints.names),
-                    "max_validity": self.constraints.max_validity,
-                    "ca": int(self.constraints.ca),
-                },
+                "constraints": self.constraints.record(),
                 "request": self.request,
                 "nonce": self.nonce,
             }
@@ -138,12 +140,12 @@ def parse_terms(data: bytes) -> Terms:
     Raises:
         FormatError: they are not canonical `custodian/terms/v1`, or outside its limits.
     """
-    fields = _Fields(parse_canonical_json(data, "terms"), "terms")
+    fields = Fields(parse_canonical_json(data, "terms"), "terms")
     if fields.text("type") != VERSION:
         raise FormatError("terms.type", f"is not {VERSION}")
     terms = Terms(
         key=parse_name(fields.text("key"), "terms.key"),
-        key_id=_hex(fields.text("key_id"), "terms.key_id"),
+        key_id=parse_hex128(fields.text("key_id"), "terms.key_id"),
         owner=parse_name(fields.text("owner"), "terms.owner"),
         signer=parse_name(fields.text("signer"), "terms.signer"),
         recipients=tuple(
@@ -152,9 +154,9 @@ def parse_terms(data: bytes) -> Terms:
         uses=fields.number("uses", 1, MAX_USES),
         start=parse_instant(fields.text("start"), "terms.start"),
         end=parse_instant(fields.text("end"), "terms.end"),
-        constraints=_parse_constraints(fields.take("constraints", dict)),
+        constraints=parse_constraints(fields.take("constraints", dict), "terms.constraints"),
         request=fields.text("request"),
-        nonce=_hex(fields.text("nonce"), "terms.nonce"),
+        nonce=parse_hex128(fields.text("nonce"), "terms.nonce"),
     )
     fields.no_more()
     return check_limits(terms)
@@ -173,8 +175,9 @@ def check_limits(terms: Terms) -> Terms:
     return terms
 
 
-def _parse_constraints(value: dict[str, Any]) -> Constraints:
-    fields = _Fields(value, "terms.constraints")
+def parse_constraints(value: dict[str, Any], name: str) -> Constraints:
+    """Parse what `Constraints.record` returns; `name` is what errors call it. Raises FormatError."""
+    fields = Fields(value, name)
     constraints = Constraints(
         profiles=fields.texts("profiles", MAX_LIST),
         names=fields.texts("names", MAX_LIST),
@@ -183,48 +186,3 @@ def _parse_constraints(value: dict[str, Any]) -> Constraints:
     )
     fields.no_more()
     return constraints
-
-
-class _Fields:
-    """Take each field of an object once, with its type; refuse what is left."""
-
-    def __init__(self, value: dict[str, Any], name: str) -> None:
-        self.value, self.name = dict(value), name
-
-    def take(self, field: str, kind: type) -> Any:
-        value = self.value.pop(field, None)
-        if type(value) is not kind:  # bool is an int to isinstance
-            raise FormatError(f"{self.name}.{field}", f"is missing or not of type {kind.__name__}")
-        return value
-
-    def text(self, field: str) -> str:
-        text: str = self.take(field, str)
-        return self.checked_text(text, field)
-
-    def texts(self, field: str, most: int) -> tuple[str, ...]:
-        values = self.take(field, list)
-        if len(values) > most or not all(type(value) is str for value in values):
-            raise FormatError(f"{self.name}.{field}", f"is not a list of at most {most} texts")
-        return tuple(self.checked_text(value, field, empty=False) for value in values)
-
-    def checked_text(self, text: str, field: str, *, empty: bool = True) -> str:
-        limit = 2048 if field == "recipients" else MAX_TEXT
-        if len(text) > limit or not (text or empty) or not ONE_LINE.fullmatch(text):
-            raise FormatError(f"{self.name}.{field}", f"is not at most {limit} printable ASCII characters")
-        return text
-
-    def number(self, field: str, least: int, most: int) -> int:
-        number: int = self.take(field, int)
-        if not least <= number <= most:
-            raise FormatError(f"{self.name}.{field}", f"must be from {least} to {most}")
-        return number
-
-    def no_more(self) -> None:
-        if self.value:
-            raise FormatError(self.name, f"has an unknown field {min(self.value)!r}")
-
-
-def _hex(text: str, field: str) -> str:
-    if len(decode_hex(text, field)) != 16:
-        raise FormatError(field, "is not 32 hexadecimal digits")
-    return text

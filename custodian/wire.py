@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from custodian.encoding import parse_json_object
 from custodian.errors import BadInput
-from custodian.terms import MAX_LIST, MAX_TEXT, MAX_USES, Constraints, Purpose
+from custodian.fields import MAX_TEXT
+from custodian.terms import MAX_LIST, MAX_USES, Constraints, Purpose
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -251,6 +252,7 @@ class HistoryPage(Wire):
     size: int
     checkpoint: str
     entries: list[dict[str, Any]]
+    next: int | None = Field(description="`start`, or `before`, of the page after this one")
 
 
 class Consistency(Wire):

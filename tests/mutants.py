@@ -232,9 +232,9 @@ MUTANTS = [
         "terms.end - terms.start >= MAX_LIFE",
     ),
     Mutant("terms", "nobody is lent to", "if not terms.recipients:", "if False:"),
-    Mutant("terms", "true is 1", "if type(value) is not kind:", "if not isinstance(value, kind):"),
-    Mutant("terms", "unknown fields are ignored", "        if self.value:\n", "        if False:\n"),
-    Mutant("terms", "control characters in texts", "not ONE_LINE.fullmatch(text)", "not text.isascii()"),
+    Mutant("fields", "true is 1", "if type(value) is not kind:", "if not isinstance(value, kind):"),
+    Mutant("fields", "unknown fields are ignored", "        if self.value:\n", "        if False:\n"),
+    Mutant("fields", "control characters in texts", "not ONE_LINE.fullmatch(text)", "not text.isascii()"),
     Mutant(
         "terms",
         "another version is read",

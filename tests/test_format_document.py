@@ -7,7 +7,7 @@ import pytest
 from abnf import Grammar
 from test_vectors import MADE, VECTORS, check_envelope, check_slot, check_terms, private_key, read
 
-from custodian import envelope, policy, sealing, shares, slots, terms
+from custodian import envelope, fields, policy, sealing, shares, slots, terms
 from custodian.envelope import parse_envelope
 from custodian.policy import parse_policy
 from custodian.sealing import PublicKey
@@ -121,7 +121,7 @@ def test_the_numbers_are_those_of_the_code():
     assert (envelope.MAX_SIZE, envelope.NONCE_SIZE + envelope.TAG_SIZE, envelope.LINE) == (1_048_576, 28, 64)
     assert slots.Kdf.LIMITS == {"memory_kib": (8_192, 1_048_576), "passes": (1, 16), "lanes": (1, 16)}
     assert (terms.MAX_USES, terms.MAX_LIFE.days, terms.MAX_LIST) == (1_000_000, 31, 64)
-    assert (terms.MAX_RECIPIENTS, terms.MAX_TEXT) == (16, 255)
+    assert (terms.MAX_RECIPIENTS, fields.MAX_TEXT) == (16, 255)
     for number in ("16,384", "1,048,576", "8,192", "1,000,000", "31 days", "48 bytes", "28 bytes"):
         assert number in TEXT
 
