@@ -8,7 +8,7 @@ from aiohttp import web
 from custodian.calls import BODIES, CUSTODY, add_calls, openapi, tell_problems
 from custodian.config import Bodies
 from custodian.encoding import canonical_json
-from custodian.handlers import history, keys, leasing, lending, people, signers
+from custodian.handlers import history, keys, leasing, lending, live, people, signers
 from custodian.probes import PROBES
 from custodian.service import Custody
 
@@ -20,6 +20,7 @@ CALLS = (
     *lending.CALLS,
     *leasing.CALLS,
     *history.CALLS,
+    *live.CALLS,
 )
 
 
@@ -44,6 +45,7 @@ def make_app(custody: Custody, bodies: Bodies) -> web.Application:
     app = web.Application(middlewares=[tell_problems])
     app[CUSTODY], app[BODIES] = custody, bodies
     add_calls(app, CALLS)
+    live.add_viewers(app, custody)
     for path, handler in PLAIN:
         app.router.add_get(path, handler, allow_head=False)
     return app

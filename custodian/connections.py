@@ -7,7 +7,9 @@ itself knows its connections, from before the handshake:
 * one without a whole request head `HEAD_SECONDS` after it was accepted, or `IDLE_SECONDS` after its last
   answer, is shut;
 * where an address holds `PER_ADDRESS`, the one that has been idle for longest makes room; if none has been
-  for `SPARED_SECONDS`, the newest is refused. A call under way, such as a stream of news, is never shut.
+  for `SPARED_SECONDS`, the newest is refused. A call under way, such as a stream of news, is never shut;
+* a stream of somebody who has proven who they are no longer counts for its address (`stop_counting`): how
+  many those may be is bounded by their accounts, so that a whole office can watch through one address.
 """
 
 import asyncio
@@ -68,6 +70,9 @@ class Connection(socket.socket):
         super().close()
 
 
+CONNECTION = web.RequestKey("connection", Connection)
+
+
 class Listener(socket.socket):
     """A listening socket for `asyncio`, to be used in one event loop; `watch` is its middleware."""
 
@@ -116,9 +121,16 @@ class Listener(socket.socket):
         connection = self._held.get(peer[0], {}).get(peer) if peer else None
         if not connection:
             return await handler(request)
+        request[CONNECTION] = connection
         connection.busy()
         try:
             return await handler(request)
         finally:
             if connection.fileno() >= 0:
                 connection.idle(IDLE_SECONDS)
+
+
+def stop_counting(request: web.Request) -> None:
+    """Let the connection of `request`, on which nothing else is asked, not count for its address."""
+    if connection := request.get(CONNECTION):
+        connection.listener.forget(connection)

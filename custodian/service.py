@@ -62,6 +62,7 @@ class Custody:
         self._kdf = kdf  # the costs of new passwords; its salt seeds those of unknown accounts
         self._writer = ThreadPoolExecutor(1, "writer")
         self._news: dict[str, set[asyncio.Queue[str | None]]] = {}
+        self.listeners: list[Callable[[], None]] = []  # called when the history has grown
         self._logins = Turns()
         self.site = Site("https://localhost", "localhost")  # until we know where we listen
         self.statements = Statements(secrets.token_bytes(32))
@@ -79,11 +80,20 @@ class Custody:
     ) -> R:
         """Run one change in its transaction; it is durable when this returns."""
 
+        loop = asyncio.get_running_loop()
+
         def work() -> R:
             with self.store.transaction() as tx:
-                return step(tx, *args, **kwargs)
+                result = step(tx, *args, **kwargs)
+            self._committed(tx, loop)
+            return result
 
         return await self.run(work)
+
+    def _committed(self, tx: Transaction, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the listeners called in the event loop, before whoever made the change goes on."""
+        for listener in self.listeners if tx.appended else ():
+            loop.call_soon_threadsafe(listener)
 
     async def look(
         self, step: Callable[Concatenate[Transaction, P], R], *args: P.args, **kwargs: P.kwargs
@@ -176,6 +186,8 @@ class Custody:
     async def lease(self, signer: str, request: leases.LeaseRequest, seen: int) -> LeaseAnswer:
         """Grant a lease, durably, then describe it. Raises QuorumMissing with who could help."""
 
+        loop = asyncio.get_running_loop()
+
         def work() -> LeaseAnswer | Missing:
             with self.store.transaction() as tx:
                 if seen > tx.first:
@@ -183,6 +195,7 @@ class Custody:
                         f"the history has {tx.first} entries but the signer saw {seen}: it was cut"
                     )
                 verdict = leases.lease(tx, signer, request)
+            self._committed(tx, loop)
             if isinstance(verdict, Missing):
                 return verdict
             with self.store.reading() as tx:

@@ -1,0 +1,80 @@
+"""What the live view shows: how far each key is from opening, what is lent, what is asked for.
+
+Over is not gone: what ended within the last hour is still in it, so that a page can show how.
+"""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from custodian import views
+from custodian.delegations import LENT, Lent, parse_lent
+from custodian.encoding import canonical_json, format_instant
+from custodian.outlook import outlook
+from custodian.store import Transaction
+
+RECENT = timedelta(hours=1)
+MOST = 500  # delegations, the newest
+FOR_EVER = 3_600.0  # seconds; nothing is due sooner
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One consistent state at `time`, with `size` entries in the history."""
+
+    size: int
+    time: datetime
+    state: dict[str, list[dict[str, Any]]]
+    lasts: float  # seconds until time alone changes the state
+    shut_out: frozenset[str]  # accounts
+    sessions: frozenset[bytes]  # that are not over
+
+    @functools.cached_property
+    def event(self) -> bytes:
+        """The server-sent event, encoded once for all who get it."""
+        data = canonical_json({"size": self.size, "time": format_instant(self.time), **self.state})
+        return b"id: %d\nevent: state\ndata: %b\n\n" % (self.size, data)
+
+    def may(self, name: str, session: bytes) -> bool:
+        """Say whether a person may still look, by the session that they came with."""
+        return name not in self.shut_out and (not session or session in self.sessions)
+
+
+def take(tx: Transaction) -> Snapshot:
+    """Take a snapshot of what everybody may see."""
+    rows = tx.rows(f"{LENT} WHERE d.ends > ? ORDER BY d.rowid DESC LIMIT {MOST}", _recently(tx))
+    lent = [parse_lent(row) for row in rows]
+    shut_out = tx.rows("SELECT name FROM account WHERE disabled")
+    sessions = tx.rows("SELECT token_hash FROM session WHERE expires > ?", tx.seconds)
+    return Snapshot(
+        size=tx.first,
+        time=tx.now,
+        state={
+            "keys": [each.model_dump() for each in outlook(tx)],
+            "delegations": [_delegation(each, tx.now) for each in lent],
+            "requests": [],
+        },
+        lasts=_lasts(tx, lent),
+        shut_out=frozenset(row["name"] for row in shut_out),
+        sessions=frozenset(bytes(row["token_hash"]) for row in sessions),
+    )
+
+
+def _recently(tx: Transaction) -> int:
+    return int((tx.now - RECENT).timestamp())
+
+
+def _delegation(lent: Lent, now: datetime) -> dict[str, Any]:
+    return views.delegation(lent, now).model_dump(exclude={"terms"})
+
+
+def _lasts(tx: Transaction, lent: Iterable[Lent]) -> float:
+    """Return the seconds until a delegation begins or ends, or a lease ends."""
+    lease = tx.rows("SELECT min(ends) AS ends FROM lease WHERE ended = '' AND ends > ?", tx.seconds)
+    instants = [row["ends"] for row in lease if row["ends"]]
+    for each in lent:
+        instants += [each.delegation.terms.start.timestamp(), each.delegation.terms.end.timestamp()]
+    now = tx.now.timestamp()
+    return min((each - now for each in instants if each > now), default=FOR_EVER)
