@@ -29,6 +29,7 @@ from custodian.openers import Openers
 from custodian.service import Custody
 from custodian.store import Store, Transaction
 from custodian.tls import server_context
+from custodian.web.pages import add_pages
 
 TICK = 5  # seconds between looks at what is due
 BACKLOG = 128  # connections that may wait to be accepted
@@ -65,6 +66,7 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
     async with _custody(settings) as custody:
         listener = _open_listener(settings)
         app = make_app(custody, settings.bodies)
+        add_pages(app)
         app.middlewares.insert(0, listener.watch)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
