@@ -81,6 +81,14 @@ def look_at_invitation(tx: Transaction, code: str) -> tuple[str, str]:
     return row["role"], row["name"]
 
 
+def open_invitations(tx: Transaction) -> list[tuple[str, str, int]]:
+    """Return role, name and end (Unix seconds) of what can still be enrolled with; the last to end first."""
+    rows = tx.rows(
+        "SELECT role, name, expires FROM invitation WHERE expires > ? ORDER BY expires DESC", tx.seconds
+    )
+    return [(row["role"], row["name"], row["expires"]) for row in rows]
+
+
 def enrol(tx: Transaction, code: str, kdf: Kdf, verifier: bytes, slot: Slot | None) -> Account:
     """Use an invitation: make its account, for an owner with a first slot."""
     role, name = look_at_invitation(tx, code)

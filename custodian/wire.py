@@ -70,6 +70,25 @@ class Invitation(Wire):
     expires: Instant
 
 
+class OpenInvitation(Wire):
+    """An invitation that nobody has used yet; its code was shown once."""
+
+    role: str
+    name: str
+    expires: Instant
+
+
+class LookAtInvitation(Wire):
+    invitation: Annotated[SecretStr, Field(min_length=8, max_length=64)]
+
+
+class Invited(Wire):
+    """Whom a code is for."""
+
+    role: str
+    name: str
+
+
 class Enrol(Wire):
     """People enrol with a password, signers with an identity."""
 

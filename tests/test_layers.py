@@ -108,6 +108,8 @@ CUSTODIAN_SHELL = [
     "web.pages",
     "app",
     "client",
+    "commands.sshkeys",
+    "commands.signing",
     "commands.asking",
     "commands.people",
     "commands.keys",

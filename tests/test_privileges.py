@@ -20,6 +20,8 @@ ALL, PEOPLE = "401 ok  ok  ok  ok  ok  ok  401", "401 ok  ok  ok  ok  403 403 40
 MATRIX = {
     #                                     nobody admin owner other auditor signer other-signer disabled
     "POST /invitations": "                401 ok  403 403 403 403 403 401",
+    "GET /invitations": "                 401 ok  403 403 403 403 403 401",
+    "POST /enrolments/look": "            ok  ok  ok  ok  ok  ok  ok  ok",
     "POST /enrolments": "                 ok  ok  ok  ok  ok  ok  ok  ok",
     "GET /accounts": "                    401 ok  403 403 ok  403 403 401",
     "DELETE /accounts/{name}": "          401 ok  403 403 403 403 403 401",
@@ -40,7 +42,10 @@ MATRIX = {
     "POST /leases/{id}/close": "          401 403 403 403 403 ok  404 401",
     "POST /records": "                    401 403 403 403 403 ok  ok  401",
     "GET /status": ALL,
+    "GET /live": PEOPLE,
     "GET /history": PEOPLE,
+    "GET /history/lines": PEOPLE,
+    "GET /history/export": PEOPLE,
     "GET /history/checkpoint": ALL,
     "GET /history/consistency": ALL,
     "GET /history/{index}/receipt": PEOPLE,
@@ -83,15 +88,15 @@ def attempt(lent: tuple[World, str, str], route: str, caller: str) -> int:
     body = {"PUT": world.signer.announcement(), "POST": {}}.get(verb)
     if "close" in path:
         body = {"used": 99}
-    if path.endswith("news"):
-        return news_status(world, path, authorization(world, caller))
+    if path.endswith(("news", "live")):
+        return stream_status(world, path, authorization(world, caller))
     answer = world.daemon.call(
         verb, path, body, authorization=authorization(world, caller), source=next(ADDRESSES)
     )
     return answer.status
 
 
-def news_status(world: World, path: str, credentials: str) -> int:
+def stream_status(world: World, path: str, credentials: str) -> int:
     """The stream never ends, so look at its head only."""
     connection = world.daemon.connect()
     connection.request("GET", f"/api/v1{path}", headers={"Authorization": credentials} if credentials else {})

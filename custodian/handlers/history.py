@@ -1,34 +1,98 @@
 """The history and its proofs."""
 
-import json
+import asyncio
+from dataclasses import asdict
+from typing import Any
 
 from aiohttp import web
 
-from custodian import wire
+from custodian import history, spreadsheet, wire
 from custodian.calls import ANYONE, PEOPLE, Call, Request
-from custodian.encoding import (
-    encode_base64,
-)
-from custodian.errors import NotFound
+from custodian.encoding import encode_base64
+from custodian.errors import BadInput, NotFound
+from custodian.events import HistoryExported
+from custodian.service import Custody
 from custodian.store import Transaction
 
-MAX_PAGE = 1_000
+MAX_PAGE = 1_000  # entries
+MAX_LINES = 5_000  # entries, of at most 64 KiB and mostly of half a KiB
+EXPORTED_AT_ONCE = 1_000  # entries; between, others have their turn
+PATIENCE = 60  # seconds that a reader of an export may leave a piece of it lying
+FILTERS = ("owner", "key", "signer", "type", "text")
+MAX_FILTER = 256
+FAR = 10**15 - 1  # beyond every entry
+JSON_LINES = "application/jsonl"
 
 
-async def history(call: Request) -> wire.HistoryPage:
-    """Read the history."""
-    start = call.number("start", 0, 2**53)
-    limit = call.number("limit", 100, MAX_PAGE)
+async def find(call: Request) -> wire.HistoryPage:
+    """Read the history, or find entries in it."""
+    sought, limit = parse_filter(call.query), call.number("limit", 100, MAX_PAGE)
+    start, before = call.number("start", 0, FAR), None
+    if "before" in call.query:
+        before = call.number("before", 0, FAR)
+        if "start" in call.query:
+            raise BadInput("before", "goes back from an entry, `start` forwards; give one of them")
+    found = await history.find(call.custody, sought, limit=limit, start=start, before=before)
+    return wire.HistoryPage(**asdict(found))
 
-    def page(tx: Transaction) -> wire.HistoryPage:
-        rows = tx.rows("SELECT body FROM entry WHERE seq >= ? ORDER BY seq LIMIT ?", start, limit)
-        return wire.HistoryPage(
-            size=tx.first,
-            checkpoint=call.custody.store.checkpoint().decode(),
-            entries=[json.loads(row["body"]) for row in rows],
+
+def parse_filter(query: Any) -> history.Filter:
+    """Parse what of the history is sought."""
+    words = {name: query.get(name, "") for name in FILTERS}
+    for name, word in words.items():
+        if len(word) > MAX_FILTER or not word.isprintable():
+            raise BadInput(name, f"must be at most {MAX_FILTER} printable characters")
+    types = tuple(each for each in words.pop("type").split(",") if each)
+    return history.Filter(**words, types=types)
+
+
+async def lines(call: Request) -> web.Response:
+    """Return the exact bytes of entries, one a line."""
+    start, limit = call.number("start", 0, FAR), call.number("limit", 1_000, MAX_LINES)
+    bodies = await call.custody.look(history.bodies, start, start + limit)
+    return web.Response(body=b"".join(each + b"\n" for each in bodies), content_type=JSON_LINES)
+
+
+async def export(call: Request) -> web.StreamResponse:
+    """Take a copy of the whole history; that is an entry of it."""
+    form = call.query.get("format", "jsonl")
+    if form not in ("jsonl", "csv"):
+        raise BadInput("format", "must be jsonl or csv")
+
+    def tell(tx: Transaction) -> int:
+        tx.append(HistoryExported(size=tx.first), call.caller.actor)
+        return tx.first
+
+    size = await call.custody.change(tell)
+    stream = web.StreamResponse(
+        headers={
+            "Content-Type": JSON_LINES if form == "jsonl" else "text/csv; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="history-{size}.{form}"',
+            "Cache-Control": "no-store",
+        }
+    )
+    await stream.prepare(call.http)
+    try:
+        await _copy(stream, call.custody, size, form)
+    except (ConnectionError, TimeoutError):
+        if call.http.transport:
+            call.http.transport.abort()  # so that nobody takes a part for the whole
+    return stream
+
+
+async def _copy(stream: web.StreamResponse, custody: Custody, size: int, form: str) -> None:
+    """Write entries 0 to `size` - 1. Nothing is held between the pieces: a slow reader delays nobody."""
+    if form == "csv":
+        await stream.write(spreadsheet.head())
+    for first in range(0, size, EXPORTED_AT_ONCE):
+        some = await custody.look(history.bodies, first, min(first + EXPORTED_AT_ONCE, size))
+        text = (
+            b"".join(each + b"\n" for each in some)
+            if form == "jsonl"
+            else await asyncio.to_thread(spreadsheet.lines, some)
         )
-
-    return await call.custody.look(page)
+        async with asyncio.timeout(PATIENCE):
+            await stream.write(text)
 
 
 async def checkpoint(call: Request) -> web.Response:
@@ -57,7 +121,9 @@ async def consistency(call: Request) -> wire.Consistency:
 
 
 CALLS = (
-    Call("GET /history", PEOPLE, history, gives=wire.HistoryPage, query=("start", "limit")),
+    Call("GET /history", PEOPLE, find, gives=wire.HistoryPage, query=("start", "before", "limit", *FILTERS)),
+    Call("GET /history/lines", PEOPLE, lines, query=("start", "limit")),
+    Call("GET /history/export", PEOPLE, export, query=("format",)),
     Call("GET /history/checkpoint", ANYONE, checkpoint),
     Call("GET /history/consistency", ANYONE, consistency, gives=wire.Consistency, query=("from",)),
     Call("GET /history/{index}/receipt", PEOPLE, receipt),

@@ -1,6 +1,6 @@
 """Invitations, enrolment, accounts."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from custodian import accounts, signers, views, wire
 from custodian.calls import ADMIN, ANYONE, AUDITOR, NOBODY, Call, Request
@@ -17,6 +17,24 @@ async def invite(call: Request) -> wire.Invitation:
     code = await call.custody.change(accounts.invite, body.role, body.name, call.caller.actor)
     expires = await call.custody.look(lambda tx: tx.now + timedelta(seconds=accounts.INVITATION_LIFE))
     return wire.Invitation(role=body.role, name=body.name, code=code, expires=format_instant(expires))
+
+
+async def list_invitations(call: Request) -> list[wire.OpenInvitation]:
+    """List the invitations that are still open, without their codes."""
+    found = await call.custody.look(accounts.open_invitations)
+    return [
+        wire.OpenInvitation(
+            role=role, name=name, expires=format_instant(datetime.fromtimestamp(expires, UTC))
+        )
+        for role, name, expires in found
+    ]
+
+
+async def look_at_invitation(call: Request) -> wire.Invited:
+    """Say whom an invitation is for, without using it."""
+    body: wire.LookAtInvitation = call.body
+    role, name = await call.custody.look(accounts.look_at_invitation, body.invitation.get_secret_value())
+    return wire.Invited(role=role, name=name)
 
 
 async def enrol(call: Request) -> wire.Enrolled:
@@ -52,6 +70,8 @@ async def disable(call: Request) -> wire.Revoked:
 
 CALLS = (
     Call("POST /invitations", ADMIN, invite, wire.Invite, wire.Invitation, 201),
+    Call("GET /invitations", ADMIN, list_invitations, gives=list[wire.OpenInvitation]),
+    Call("POST /enrolments/look", NOBODY, look_at_invitation, wire.LookAtInvitation, wire.Invited),
     Call("POST /enrolments", NOBODY, enrol, wire.Enrol, wire.Enrolled, 201),
     Call("GET /accounts", ADMIN | AUDITOR, list_accounts, gives=list[wire.Person]),
     Call("DELETE /accounts/{name}", ADMIN, disable, gives=wire.Revoked),
