@@ -17,6 +17,7 @@ from vectors.common import Vectors, seal_with_fixed_randomness  # noqa: E402
 from vectors.envelopes import envelope_vectors  # noqa: E402
 from vectors.frozen import frozen_vectors  # noqa: E402
 from vectors.policies import policy_vectors, share_vectors  # noqa: E402
+from vectors.rules import rule_vectors  # noqa: E402
 from vectors.slots import slot_vectors  # noqa: E402
 from vectors.terms import recipient_vectors, terms_vectors  # noqa: E402
 
@@ -48,8 +49,10 @@ def main() -> int:
     if not (TARGET / "frozen").exists():
         write(TARGET / "frozen", frozen_vectors())
     PublicKey.seal = seal_with_fixed_randomness  # type: ignore[method-assign]
-    for name, make in FORMATS.items():
-        write(target / name, make())
+    vectors = {name: make() for name, make in FORMATS.items()}
+    vectors["envelope-v1"] |= rule_vectors()  # last: randomness is one stream, and earlier vectors stay
+    for name, made in vectors.items():
+        write(target / name, made)
     return 0
 
 

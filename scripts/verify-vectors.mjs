@@ -320,6 +320,10 @@ function parseEnvelope(data) {
   const written = take("policy");
   const policy = parsePolicy(written);
   need(policyText(policy) === written, "policy is not canonical");
+  const veto = rows("veto", 1).map(([owner]) => owner);
+  need(veto.join() === [...veto].sort().join(), "vetoes are not in alphabetical order");
+  need(veto.every((owner) => ownersOf(policy).includes(owner)), "a veto of somebody who is not an owner");
+  for (const [rule] of rows("rule", 1)) need(rule === "no-self-approval", "an unknown rule");
   for (const [signer, pinned] of rows("signer", 2)) name(signer), identity(pinned);
   const owners = rows("owner", 4).map(([owner, key, commitment, sealed]) => {
     publicKey(key);

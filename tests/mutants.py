@@ -279,6 +279,47 @@ MUTANTS = [
     ),
     Mutant(
         "envelope",
+        "a share is sealed under any vetoes",
+        "hashlib.sha256(bytes(self)).digest(), owner.encode()",
+        'hashlib.sha256(re.sub(rb"veto: .*\\n", b"", bytes(self))).digest(), owner.encode()',
+    ),
+    Mutant(
+        "envelope",
+        "a share is sealed under any rule",
+        "hashlib.sha256(bytes(self)).digest(), owner.encode()",
+        'hashlib.sha256(re.sub(rb"rule: .*\\n", b"", bytes(self))).digest(), owner.encode()',
+    ),
+    Mutant(
+        "envelope",
+        "strangers have a veto",
+        "sorted({*facts.veto} & {*facts.policy.owners()})",
+        "sorted({*facts.veto})",
+    ),
+    Mutant(
+        "envelope",
+        "vetoes out of order are read",
+        "if list(facts.veto) != sorted({*facts.veto}",
+        "if sorted(facts.veto) != sorted({*facts.veto}",
+    ),
+    Mutant(
+        "envelope",
+        "vetoes said twice are read",
+        "if list(facts.veto) != sorted({*facts.veto} & {*facts.policy.owners()}):",
+        "if sorted(facts.veto) != list(facts.veto) or {*facts.veto} - {*facts.policy.owners()}:",
+    ),
+    Mutant(
+        "envelope",
+        "one owner has a veto",
+        'f"veto: {owner}" for owner in self.veto)',
+        'f"veto: {owner}" for owner in self.veto[:1])',
+    ),
+    Mutant("envelope", "unknown rules are read", '[["no-self-approval"]]):', "rows[:1]):"),
+    Mutant("envelope", "no rule is read", "    return bool(rows)", "    return False"),
+    Mutant(
+        "envelope", "every key has the rule", "if self.no_self_approval else []", "if self.policy else []"
+    ),
+    Mutant(
+        "envelope",
         "the key-encryption key is any key's",
         'info = b"\\x00".join((b"custodian/key/v1", key_id.encode()))',
         'info = b"custodian/key/v1" if key_id else b""',

@@ -78,8 +78,9 @@ def test_every_truncation_and_every_byte_too_many_is_refused():
             open_payload(parse_envelope(changed), seed)
 
 
-def test_every_line_left_out_or_doubled_or_swapped_is_refused():
-    envelope = sealed_key()
+@pytest.mark.parametrize("rules", [{}, {"veto": ("bob", "carol"), "no_self_approval": True}], ids=str)
+def test_every_line_left_out_or_doubled_or_swapped_is_refused(rules):
+    envelope = sealed_key(**rules)
     seed, lines = seed_of(envelope, ("alice", "bob")), bytes(envelope).splitlines(keepends=True)
     variants = []
     for at in range(len(lines)):

@@ -42,6 +42,11 @@ BEYOND_THE_GRAMMAR = {
         "policy-of-one",
         "policy-without-carol",
         "signer-twice",
+        "veto-of-a-signer",
+        "veto-of-a-stranger",
+        "veto-of-a-stranger-too",
+        "veto-twice",
+        "vetoes-reordered",
     },
 }
 
@@ -70,6 +75,12 @@ def test_the_examples_are_whole_and_open(kind, path, check, end):
 )
 def test_the_examples_without_a_file_are_those_of_the_vectors(kind, path):
     assert set(example(kind).splitlines()) < set((VECTORS / path).read_text().splitlines())
+
+
+def test_the_example_of_rules_stands_in_an_envelope_that_has_them():
+    vector = read(VECTORS / "envelope-v1/rules")
+    assert f"\n{example('rules')}\nowner: " in vector.body.decode()
+    check_envelope(vector)
 
 
 def test_the_example_of_a_policy_opens_for_those_it_says():

@@ -101,6 +101,8 @@ def other_facts(envelope: Envelope, body: bytes) -> Vectors:
         "signer-added": swap(body, signer, signer + eve),
         "signer-added-before": swap(body, signer, eve + signer),
         "signer-dropped": swap(body, signer, ""),
+        "veto-added": swap(body, signer, "veto: alice\n" + signer),
+        "rule-added": swap(body, signer, "rule: no-self-approval\n" + signer),
     }
 
 
