@@ -30,6 +30,7 @@ LOGINS_FAILED = Counter("custodian_logins_failed", "Logins with a wrong name or 
 _PLACE = ["key", "signer"]
 QUORUM = Gauge("custodian_quorum_live", "1 while a quorum is live", _PLACE, registry=REGISTRY)
 NEEDED = Gauge("custodian_owners_needed", "Owners who must still delegate", _PLACE, registry=REGISTRY)
+VIEWERS = Gauge("custodian_viewers", "People's streams of the live view", registry=REGISTRY)
 LIVE = Gauge("custodian_leases_live", "Leases that have not ended", _PLACE, registry=REGISTRY)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from custodian.errors import TooMany
+from custodian.metrics import VIEWERS
 
 PING_SECONDS = 10.0
 PAUSE = 0.05  # seconds from one snapshot to the next, at least
@@ -103,6 +104,7 @@ class Viewers:
             raise TooMany(f"{MOST} viewers are watching; try again in 10 s", retry_after=10)
         viewer = Viewer(name, session)
         self._viewers[viewer] = None
+        VIEWERS.set(len(self._viewers))
         self.changed()
         if self._task is None or self._task.done():
             self._ping_at = asyncio.get_running_loop().time() + PING_SECONDS
@@ -111,6 +113,7 @@ class Viewers:
 
     def leave(self, viewer: Viewer) -> None:
         self._viewers.pop(viewer, None)
+        VIEWERS.set(len(self._viewers))
         if not self._viewers:
             self.changed()  # so that the watch ends
 
@@ -128,7 +131,7 @@ class Viewers:
 
     def _end(self, viewer: Viewer) -> None:
         viewer.end()
-        self._viewers.pop(viewer, None)
+        self.leave(viewer)
 
     def _end_all(self) -> None:
         for viewer in [*self._viewers]:

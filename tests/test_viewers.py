@@ -1,13 +1,20 @@
 """Whoever watches sees the state as it is: soon, whole, and not after they may no longer look."""
 
 import asyncio
+import http.client
+import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from bench import ADMIN as BY_ADMIN
+from bench import Bench, FakeClock
+from running import ADMIN, World, basic, wait_until
 
-from custodian import viewers
+from custodian import accounts, connections, sessions, snapshot, viewers
 from custodian.errors import TooMany
 from custodian.viewers import PING, Viewer, Viewers
 
@@ -215,3 +222,190 @@ async def test_every_stream_ends_when_the_daemon_stops(desk: Desk) -> None:
     everybody = [desk.viewers.join(name, b"") for name in ("alice", "bob")]
     await desk.viewers.close()
     assert [await read(each) for each in everybody] == [None, None]
+
+
+# -- what there is to be seen
+
+
+def shown(bench: Bench) -> dict[str, Any]:
+    event = bench.look(snapshot.take).event
+    head, _, data = event.partition(b"\ndata: ")
+    assert head == b"id: %d\nevent: state" % bench.size
+    assert event.endswith(b"\n\n")
+    return dict(json.loads(data))
+
+
+def test_a_snapshot_shows_how_far_keys_are_and_what_is_lent_but_no_terms(bench: Bench) -> None:
+    bench.lend("alice")
+    state = shown(bench)
+    assert [(each["key"], each["open"], each["needed"]) for each in state["keys"]] == [("ca", False, 1)]
+    (lent,) = state["delegations"]
+    assert (lent["owner"], lent["state"], lent["left"]) == ("alice", "live", 10)
+    assert "terms" not in lent
+    assert (state["size"], state["time"]) == (bench.size, "2026-11-23T12:00:00Z")
+
+
+def test_what_was_revoked_is_still_shown_and_what_ended_for_an_hour(bench: Bench, clock: FakeClock) -> None:
+    revoked, _ = bench.lend("alice"), bench.lend("bob")
+    bench.revoke("alice", revoked)
+    assert [each["state"] for each in shown(bench)["delegations"]] == ["live", "revoked"]
+    clock.advance(hours=1, minutes=59)
+    assert [each["state"] for each in shown(bench)["delegations"]] == ["ended", "revoked"]
+    clock.advance(minutes=1)
+    assert shown(bench)["delegations"] == []
+
+
+def test_a_snapshot_lasts_until_something_begins_or_ends(bench: Bench, clock: FakeClock) -> None:
+    assert bench.look(snapshot.take).lasts == snapshot.FOR_EVER
+    bench.lend("alice")
+    bench.lend("bob")
+    bench.lend("carol", start=clock.now + timedelta(minutes=20))
+    assert bench.look(snapshot.take).lasts == 20 * 60
+    bench.lease()
+    assert bench.look(snapshot.take).lasts == 5 * 60
+    clock.advance(minutes=30)
+    assert bench.look(snapshot.take).lasts == 30 * 60
+
+
+def test_the_same_state_is_the_same_at_another_time(bench: Bench, clock: FakeClock) -> None:
+    bench.lend("alice")
+    before = bench.look(snapshot.take)
+    clock.advance(minutes=1)
+    after = bench.look(snapshot.take)
+    assert (before.state, before.time < after.time) == (after.state, True)
+
+
+def test_a_session_that_is_over_and_an_account_that_is_shut_out_may_look_no_more(
+    bench: Bench, clock: FakeClock
+) -> None:
+    _, ended = bench.do(sessions.start, "alice")
+    bench.do(sessions.end, ended.id)
+    clock.advance(hours=1)
+    _, old = bench.do(sessions.start, "alice")
+    clock.advance(hours=7)
+    _, live = bench.do(sessions.start, "alice")
+    clock.advance(hours=1)
+    bench.do(accounts.disable, "bob", BY_ADMIN)
+    seen = bench.look(snapshot.take)
+    assert [seen.may("alice", each.id) for each in (ended, old, live)] == [False, False, True]
+    assert [seen.may(name, b"") for name in ("alice", "bob")] == [True, False]
+
+
+# -- the daemon
+
+
+class Watching:
+    """A stream of /live, read event by event."""
+
+    def __init__(self, world: World, name: str, authorization: str = "") -> None:
+        self.connection = world.daemon.connect(timeout=15)
+        headers = {"Authorization": authorization or basic(name)}
+        self.connection.request("GET", "/api/v1/live", headers=headers)
+        self.response: http.client.HTTPResponse = self.connection.getresponse()
+        assert self.response.status == 200, self.response.read()
+        assert self.response.headers["Content-Type"] == "text/event-stream"
+
+    def next(self) -> Any:
+        """Return the next state; None at the end."""
+        while line := self.response.readline():
+            if line.startswith(b'data: {"'):
+                return json.loads(line.removeprefix(b"data: "))
+        return None
+
+    def sees(self, **counts: int) -> bool:
+        """Say whether the next state has so many delegations in each state."""
+        found = [each["state"] for each in self.next()["delegations"]]
+        return all(found.count(state) == count for state, count in counts.items())
+
+    def close(self) -> None:
+        self.response.close()
+        self.connection.close()
+
+
+def session(world: World, name: str) -> str:
+    token = world.person(
+        name, "POST", "/sessions", {"name": name, "password": f"correct horse battery {name}"}
+    )
+    return f"Bearer {token.ok()['token']}"
+
+
+def watching(world: World) -> int:
+    metrics = world.daemon.call("GET", "/metrics", root="").body.decode()
+    return int(float(metrics.partition("\ncustodian_viewers ")[2].splitlines()[0]))
+
+
+def test_everybody_sees_a_revocation_at_once(world: World) -> None:
+    streams = [Watching(world, name) for name in ("alice", "auditor", ADMIN)]
+    before = [each.next()["size"] for each in streams]
+    assert len(set(before)) == 1
+    (delegation,) = world.lend("alice")
+    assert all(each.sees(live=1) for each in streams)
+    start = time.monotonic()
+    world.person("alice", "DELETE", f"/delegations/{delegation}").ok()
+    assert all(each.sees(live=0) for each in streams)
+    assert time.monotonic() - start < 2
+    for each in streams:
+        each.close()
+
+
+def test_a_lease_and_its_close_are_seen(world: World) -> None:
+    world.lend("alice", "bob")
+    stream = Watching(world, "auditor")
+    assert stream.next()["keys"][0]["leases"] == 0
+    lease = world.signer.ask(uses=3).ok()["id"]
+    leased = stream.next()
+    assert leased["keys"][0]["leases"] == 1
+    assert {each["left"] for each in leased["delegations"] if each["state"] == "live"} == {7}
+    world.signer.call("POST", f"/leases/{lease}/close", {"used": 0}).ok()
+    assert stream.next()["keys"][0]["leases"] == 0
+    stream.close()
+
+
+def test_the_stream_of_an_account_that_is_disabled_ends(world: World) -> None:
+    world.enrol("auditor", "mallory")
+    stream = Watching(world, "mallory")
+    stream.next()
+    world.person(ADMIN, "DELETE", "/accounts/mallory").ok()
+    assert stream.next() is None
+
+
+def test_viewers_that_go_are_forgotten(world: World) -> None:
+    streams = [Watching(world, "auditor") for _ in range(3)]
+    for each in streams:
+        each.next()
+    assert watching(world) >= 3
+    for each in streams:
+        each.close()
+    world.lend("alice")  # something to send, which finds that nobody is there; else the ping would
+    wait_until(lambda: watching(world) == 0)
+
+
+def test_streams_leave_room_for_whoever_calls_from_the_same_address(world: World) -> None:
+    """More streams than an address may hold connections, each of somebody who has proven who they are."""
+    count = connections.PER_ADDRESS + 16
+    people = [f"watcher-{number}" for number in range(count // viewers.PER_PERSON)]
+    for name in people:
+        world.enrol("auditor", name)
+    streams = []
+    for name in people:
+        token = session(world, name)
+        streams += [Watching(world, name, token) for _ in range(viewers.PER_PERSON)]
+    assert len(streams) == count
+    assert world.person("alice", "GET", "/status").status == 200
+    (delegation,) = world.lend("alice")
+    world.person("alice", "DELETE", f"/delegations/{delegation}").ok()
+    for each in streams:
+        while not each.sees(live=0):
+            pass
+        each.close()
+
+
+def test_a_daemon_with_viewers_stops_at_once(world: World) -> None:
+    streams = [Watching(world, "auditor") for _ in range(3)]
+    for each in streams:
+        each.next()
+    start = time.monotonic()
+    assert world.daemon.stop() == 0
+    assert time.monotonic() - start < 3
+    assert [each.next() for each in streams] == [None] * 3
+    world.daemon.start()
