@@ -1,14 +1,17 @@
 """The command line's side of `/api/v1`: one call, one answer, or the problem it was refused with."""
 
 import base64
+import contextlib
+import functools
 import json
 import ssl
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from custodian.errors import BadInput, CustodianError, Unavailable
@@ -27,36 +30,56 @@ class Refused(CustodianError):
     code = "refused"
 
 
-class Client:
-    """Calls as one person. The password is asked for when the first call needs it."""
+class Caller(Protocol):
+    """Who calls; `authorization` is the header that says so, made when the first call needs it."""
 
-    def __init__(self, url: str, ca: Path | None, user: str, password: Callable[[], str]) -> None:
+    @property
+    def name(self) -> str: ...
+
+    def authorization(self, client: "Client") -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ByPassword:
+    """A person who sends their password; it is asked for when the first call needs it."""
+
+    name: str
+    password: Callable[[], str]
+
+    def authorization(self, _: "Client") -> str:
+        credentials = base64.b64encode(f"{self.name}:{self.password()}".encode()).decode()
+        return f"Basic {credentials}"
+
+
+class Client:
+    """Calls as one person, or as nobody."""
+
+    def __init__(self, url: str, ca: Path | None, caller: Caller | None = None) -> None:
         if urlsplit(url).scheme != "https":
             raise BadInput("url", "must start with https://")
-        self.url, self.user = url.rstrip("/"), user
-        self._ask, self._password = password, ""
-        try:
-            context = ssl.create_default_context(cafile=ca)
-        except OSError as error:
-            raise BadInput("ca", f"{ca} cannot be used: {error.strerror or error}") from None
-        handlers = (
-            urllib.request.HTTPSHandler(context=context),
-            urllib.request.ProxyHandler({}),
-            _NoRedirect(),
-        )
-        self._opener = urllib.request.build_opener(*handlers)
+        self.url, self.caller, self._ca = url.rstrip("/"), caller, ca
+        self._authorization = ""
 
-    def call(self, verb: str, path: str, body: Any = None) -> Any:
+    @property
+    def user(self) -> str:
+        return self.caller.name if self.caller else ""
+
+    def leave(self) -> None:
+        """End the session, if one was started; whether that works does not matter to what was done."""
+        if self._authorization.startswith("Bearer "):
+            with contextlib.suppress(CustodianError):
+                self.call("DELETE", "/sessions")
+
+    def call(self, verb: str, path: str, body: Any = None, *, as_nobody: bool = False) -> Any:
         """Make a call of `/api/v1` and return its answer.
 
         Raises:
             Refused: the custodian said no, and why. Unavailable: it did not answer.
         """
         request = urllib.request.Request(f"{self.url}/api/v1{path}", method=verb)  # noqa: S310 - https, see above
-        if self.user:
-            self._password = self._password or self._ask()
-            credentials = base64.b64encode(f"{self.user}:{self._password}".encode()).decode()
-            request.add_header("Authorization", f"Basic {credentials}")
+        if self.caller and not as_nobody:
+            self._authorization = self._authorization or self.caller.authorization(self)
+            request.add_header("Authorization", self._authorization)
         if body is not None:
             request.add_header("Content-Type", "application/json")
             request.data = json.dumps(body).encode()
@@ -69,9 +92,23 @@ class Client:
             reason = getattr(error, "reason", error)
             raise Unavailable(f"{self.url} does not answer: {reason}") from None
 
+    @functools.cached_property
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """Made at the first call: what works without the network needs no certificate of the custodian."""
+        try:
+            context = ssl.create_default_context(cafile=self._ca)
+        except OSError as error:
+            raise BadInput("ca", f"{self._ca} cannot be used: {error.strerror or error}") from None
+        handlers = (
+            urllib.request.HTTPSHandler(context=context),
+            urllib.request.ProxyHandler({}),
+            _NoRedirect(),
+        )
+        return urllib.request.build_opener(*handlers)
+
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The password goes to the address that was given, and nowhere else."""
+    """What proves who calls goes to the address that was given, and nowhere else."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

@@ -4,12 +4,13 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from custodian.client import Client, read_secret
+from custodian.client import ByPassword, Caller, Client, read_secret
 from custodian.errors import CustodianError
 
 
@@ -25,25 +26,97 @@ class Commands(click.Group):
 
 def caller(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say who calls, and a `Client` made of them."""
+    return _with_options(command, _by_password_or_key)
 
-    @click.option("-u", "--user", envvar="CUSTODIAN_USER", required=True, help="Your name here.")
+
+def signatory(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what `caller` gives it, and the `Person` who calls, who can sign and open."""
+
+    @functools.wraps(command)
+    def run(*args: Any, client: Client, **rest: Any) -> Any:
+        return command(*args, client=client, person=client.caller, **rest)
+
+    return _with_options(run, _person)
+
+
+def _with_options(command: Callable[..., Any], make: Callable[["Given"], Caller]) -> Callable[..., Any]:
+    @click.option(
+        "-u", "--user", envvar="CUSTODIAN_USER", help="Your name here; a device key knows whose it is."
+    )
     @click.option(
         "--password-file",
         envvar="CUSTODIAN_PASSWORD_FILE",
         metavar="FILE",
         help="Read the password from FILE, or from - (stdin); else you are asked.",
     )
+    @click.option(
+        "--device-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="CUSTODIAN_DEVICE_KEY",
+        metavar="FILE",
+        help="Prove who you are with what `custodian slot add --device` made, not with a password.",
+    )
+    @click.option(
+        "--ssh-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Prove it with an SSH key, or with its .pub where an agent or token holds it.",
+    )
     @server
     @functools.wraps(command)
-    def run(*args: Any, url: str, ca: Path | None, user: str, password_file: str | None, **rest: Any) -> Any:
-        def password() -> str:
-            if password_file:
-                return read_secret(password_file)
-            return str(click.prompt(f"Password of {user} (hidden)", hide_input=True, err=True))
-
-        return command(*args, client=Client(url, ca, user, password), **rest)
+    def run(*args: Any, url: str, ca: Path | None, **rest: Any) -> Any:
+        given = Given(*(rest.pop(option) for option in ("user", "password_file", "device_key", "ssh_key")))
+        client = Client(url, ca, make(given))
+        try:
+            return command(*args, client=client, **rest)
+        finally:
+            client.leave()
 
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was said of who calls."""
+
+    user: str | None
+    password_file: str | None
+    device_key: Path | None
+    ssh_key: Path | None
+
+
+def _by_password_or_key(given: Given) -> Caller:
+    if given.device_key or given.ssh_key:
+        return _person(given)
+    return ByPassword(_name(given.user), _password(given, _name(given.user)))
+
+
+def _person(given: Given) -> Caller:
+    from custodian.commands.signing import Person, read_device_key
+
+    device = read_device_key(given.device_key) if given.device_key else None
+    if device and given.user not in (None, device.owner):
+        raise click.UsageError(f"the device key is {device.owner}'s, not {given.user}'s")
+    name = device.owner if device else _name(given.user)
+    return Person(name, _password(given, name), device, given.ssh_key)
+
+
+def _name(user: str | None) -> str:
+    if not user:
+        raise click.UsageError("say who you are: -u NAME, or --device-key FILE")
+    return user
+
+
+def _password(given: Given, name: str) -> Callable[[], str]:
+    """Return what reads or asks for the password, once, when it is called."""
+
+    @functools.cache
+    def password() -> str:
+        if given.password_file:
+            return read_secret(given.password_file)
+        return str(click.prompt(f"Password of {name} (hidden)", hide_input=True, err=True))
+
+    return password
 
 
 def server(command: Callable[..., Any]) -> Callable[..., Any]:

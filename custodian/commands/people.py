@@ -100,7 +100,7 @@ def enrol(
     \b
     Example: custodian enrol --url https://ca.example.com:8443 --ca tls.pem
     """
-    client = Client(url, ca, "", lambda: "")
+    client = Client(url, ca)
     code = read_secret(invitation_file) if invitation_file else _ask_code()
     password = ask_new_password("Your new password", password_file)
     enrolled = client.call("POST", "/enrolments", {"invitation": code.strip(), "password": password})
