@@ -86,7 +86,7 @@ def enrol(directory: Path, name: str, url: str, ca: Path, invitation_file: Any) 
     multiple=True,
     metavar="NAME",
     help="An owner of the policy who alone can stop any request; repeat it for more. Choose few: each of them"
-    " can also block all work.",
+    " can stop all work. Add --no-self-approval, or owners lend in advance and leave no request to stop.",
 )
 @click.option(
     "--no-self-approval",

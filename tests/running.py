@@ -269,7 +269,7 @@ class World:
         self.signers[name] = borrower
         return borrower
 
-    def envelope(self, name: str, policy: str = "2 of (alice, bob, carol)") -> Envelope:
+    def envelope(self, name: str, policy: str = "2 of (alice, bob, carol)", **rules: Any) -> Envelope:
         """Seal a key for the owners and the first signer, as `signer init-ca` does."""
         people = self.person(ADMIN, "GET", "/owners").ok()
         public = {each["name"]: parse_public_key(each["public"], "public") for each in people}
@@ -282,12 +282,13 @@ class World:
             subject=b"0\x0d1\x0b0\x09\x06\x03U\x04\x03\x0c\x02CA",
             policy=parse_policy(policy),
             signers={"ca-1": self.signer.identity},
+            **rules,
         )
         return seal(facts, public, SECRET, os.urandom)
 
-    def seal_key(self, name: str = "ca", policy: str = "2 of (alice, bob, carol)") -> Any:
-        body = {"envelope": encode_base64(bytes(self.envelope(name, policy))), "certificate": CERTIFICATE}
-        return self.signer.call("POST", "/keys", body).ok()
+    def seal_key(self, name: str = "ca", policy: str = "2 of (alice, bob, carol)", **rules: Any) -> Any:
+        envelope = encode_base64(bytes(self.envelope(name, policy, **rules)))
+        return self.signer.call("POST", "/keys", {"envelope": envelope, "certificate": CERTIFICATE}).ok()
 
     def delegate(self, owner: str, **changes: Any) -> Answer:
         usual = {"key": "ca", "signer": "ca-1", "uses": 10, "duration": "1h"}

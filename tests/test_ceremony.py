@@ -71,6 +71,13 @@ def test_the_envelope_states_what_is_public_about_the_key(made: Made) -> None:
     assert (facts.policy, dict(facts.signers)) == (PLAN.policy, dict(PLAN.signers))
 
 
+def test_the_rules_of_the_plan_are_sealed_with_the_key() -> None:
+    made = make_here(replace(PLAN, veto=("carol",), no_self_approval=True))
+    facts = parse_envelope(made.envelope).facts
+    assert (facts.veto, facts.no_self_approval) == (("carol",), True)
+    assert open_with(made, "alice", "bob")
+
+
 def test_the_certificate_is_a_cas(made: Made) -> None:
     certificate = x509.load_pem_x509_certificate(made.certificate.encode())
     certificate.verify_directly_issued_by(certificate)

@@ -159,6 +159,22 @@ def test_keys_are_listed_and_shown(alice: Terminal) -> None:
     assert alice.json("key", "show", "ca")["envelope"]
 
 
+def test_the_rules_of_a_key_are_shown_and_told(alice: Terminal, world: World) -> None:
+    assert "veto:      -\n" in alice.say("key", "show", "ca")
+    start = world.size()
+    world.seal_key("strict", veto=("bob", "carol"), no_self_approval=True)
+    shown = alice.say("key", "show", "strict")
+    assert "veto:      bob, carol\n" in shown
+    assert "rule:      no self-approval" in shown
+    assert "no self-approval" not in alice.say("key", "show", "ca")
+    told = alice.say("history", "--start", str(start))
+    assert "2 of (alice, bob, carol); bob or carol alone can stop a request; no self-approval" in told
+    [sealed] = [each for each in world.history(start) if each["type"] == "key.sealed"]
+    assert (sealed["veto"], sealed["no_self_approval"]) == (["bob", "carol"], 1)
+    detail = alice.json("key", "show", "strict")
+    assert (detail["veto"], detail["no_self_approval"]) == (["bob", "carol"], True)
+
+
 def test_the_history_is_told_in_sentences(alice: Terminal, world: World) -> None:
     world.lend("alice", "bob", uses=7)
     world.signer.ask(uses=2).ok()

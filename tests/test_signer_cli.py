@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from running import wait_until
 from signing import POLICY, Site, enrol_signer, make_site, run, running_site
 
+from custodian.encoding import decode_base64
+from custodian.envelope import parse_envelope
 from signer.__main__ import main
 
 
@@ -155,6 +157,28 @@ def test_a_ca_that_cannot_be_is_refused_and_nothing_is_half_made(
     site: Site, enrolled: Path, changes: dict[str, str], why: str
 ) -> None:
     assert why in refused_ca(site, enrolled, **changes)
+
+
+def test_nobody_who_holds_no_share_is_given_a_veto(site: Site, enrolled: Path) -> None:
+    assert "veto: carol is not an owner of the policy" in refused_ca(
+        site, enrolled, policy="2 of (alice, bob)", veto="carol"
+    )
+    assert "mallory is not an owner of the policy" in refused_ca(site, enrolled, veto="mallory")
+
+
+def test_the_rules_of_a_key_are_sealed_with_it_and_told(site: Site, tmp_path: Path) -> None:
+    enrol_signer(tmp_path / "s", site.daemon, site.world.invite("signer", "ca-21"), "ca-21")
+    wanted = ("--key", "strict", "--policy", POLICY, "--cn", "Strict CA", "--no-self-approval")
+    vetoes = ("--veto", "carol", "--veto", "bob", "--veto", "carol")
+    said = run("signer", "init-ca", "--dir", tmp_path / "s", *wanted, *vetoes)
+    assert "bob alone can stop a request.\ncarol alone can stop a request.\n" in said
+    assert "only to answer a request that somebody else made" in said
+    key = site.world.person("auditor", "GET", "/keys/strict").ok()
+    assert (key["veto"], key["no_self_approval"]) == (["bob", "carol"], True)
+    facts = parse_envelope(decode_base64(key["envelope"], "envelope")).facts
+    assert (facts.veto, facts.no_self_approval) == (("bob", "carol"), True)
+    [usual] = [each for each in site.world.person("auditor", "GET", "/keys").ok() if each["name"] == "ca"]
+    assert (usual["veto"], usual["no_self_approval"]) == ([], False)
 
 
 def test_a_signer_has_one_ca(site: Site) -> None:
