@@ -10,10 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from custodian import lending
-from custodian.encoding import format_instant
-from custodian.errors import BadInput, Conflict, Forbidden, NotFound
-from custodian.events import Actor, DelegationGranted, Evidence, Limits
-from custodian.keys import Key, find_key
+from custodian.errors import NotFound
+from custodian.keys import Key
 from custodian.lending import Wish
 from custodian.quorum import Delegation
 from custodian.sealing import PublicKey
@@ -24,7 +22,6 @@ LENT = (
     "SELECT d.*, iif(s.disabled, '', s.recipient) AS current"
     " FROM delegation d JOIN signer s ON s.name = d.signer"
 )
-BY_PASSWORD = Evidence(kind="password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,67 +48,6 @@ class Lent:
 def draft(tx: Transaction, owner: str, key: Key, wish: Wish, recipient: PublicKey) -> Terms:
     """Return the exact terms for what `owner` wants to lend; see `lending.draft`. Nothing is stored."""
     return lending.draft(key.envelope, owner, wish, recipient, now=tx.now, nonce=tx.random(16))
-
-
-def grant(
-    tx: Transaction, owner: str, terms: Terms, sealed: Mapping[str, str], evidence: Evidence = BY_PASSWORD
-) -> int:
-    """Store a delegation: `owner`'s share, sealed to each recipient under `terms`. Return its entry.
-
-    `evidence`, verified already, is how the owner agreed to the terms.
-    """
-    key = find_key(tx, terms.key_id)
-    if terms.owner != owner or owner not in key.envelope.holdings:
-        raise Forbidden(f"{owner} can lend only a share of their own")
-    if not tx.row("SELECT 1 FROM account WHERE name = ? AND role = 'owner' AND NOT disabled", owner):
-        raise Forbidden(f"{owner} is disabled")  # while the share was being sealed
-    if terms.key != key.name or terms.signer not in key.envelope.facts.signers:
-        raise Forbidden(f"{key.name} is not sealed for the signer {terms.signer}")
-    if terms.end <= tx.now:
-        raise BadInput("end", "the delegation would have ended already")
-    row = tx.row("SELECT recipient FROM signer WHERE name = ? AND NOT disabled", terms.signer)
-    if not row or [row["recipient"]] != [str(each) for each in terms.recipients]:
-        raise Conflict(
-            f"{terms.signer} has restarted since or is disabled; ask for new terms and delegate again"
-        )
-    if set(sealed) != {str(each) for each in terms.recipients}:
-        raise BadInput("sealed", "must hold the share sealed to each recipient")
-    if tx.row("SELECT 1 FROM delegation WHERE id = ?", terms.id):
-        raise Conflict("these terms were granted already")
-    tx.write(
-        "INSERT INTO delegation VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        terms.id,
-        terms.key_id,
-        owner,
-        terms.signer,
-        int(terms.end.timestamp()),
-        bytes(terms),
-        json.dumps(dict(sealed)),
-        terms.uses,
-    )
-    return tx.append(_granted_event(terms, evidence), Actor(role="owner", name=owner))
-
-
-def _granted_event(terms: Terms, evidence: Evidence) -> DelegationGranted:
-    return DelegationGranted(
-        id=terms.id,
-        owner=terms.owner,
-        key=terms.key,
-        key_id=terms.key_id,
-        signer=terms.signer,
-        uses=terms.uses,
-        start=format_instant(terms.start),
-        end=format_instant(terms.end),
-        constraints=Limits(
-            profiles=list(terms.constraints.profiles),
-            names=list(terms.constraints.names),
-            max_validity=terms.constraints.max_validity,
-            ca=int(terms.constraints.ca),
-        ),
-        request=terms.request,
-        terms_sha256=terms.digest.hex(),
-        evidence=evidence,
-    )
 
 
 def list_delegations(tx: Transaction, *, owner: str = "", key_id: str = "") -> list[Lent]:

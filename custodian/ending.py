@@ -14,16 +14,17 @@ def revoke(tx: Transaction, owner: str, delegation: str) -> list[Ended]:
     lent = find_delegation(tx, delegation)
     if lent.delegation.terms.owner != owner:
         raise Forbidden("only the owner who delegated can revoke")
-    return _revoke(tx, lent, Actor(role="owner", name=owner))
+    return revoke_lent(tx, lent, Actor(role="owner", name=owner))
 
 
 def revoke_all(tx: Transaction, owner: str, by: Actor) -> list[Ended]:
     """Revoke whatever `owner` lent and is not over."""
     rows = tx.rows(f"{LENT} WHERE owner = ? AND ends > ?", owner, tx.seconds)
-    return [lease for row in rows for lease in _revoke(tx, parse_lent(row), by)]
+    return [lease for row in rows for lease in revoke_lent(tx, parse_lent(row), by)]
 
 
-def _revoke(tx: Transaction, lent: Lent, by: Actor) -> list[Ended]:
+def revoke_lent(tx: Transaction, lent: Lent, by: Actor) -> list[Ended]:
+    """Revoke what was lent, in the name of `by`; return the leases that end with it."""
     delegation = lent.delegation
     if delegation.revoked:
         return []

@@ -74,6 +74,7 @@ CREATE TABLE delegation (
     key_id  TEXT NOT NULL REFERENCES key (id),
     owner   TEXT NOT NULL,
     signer  TEXT NOT NULL,
+    request TEXT NOT NULL,           -- what it answers, as its terms say
     ends    INTEGER NOT NULL,
     terms   BLOB NOT NULL,           -- custodian/terms/v1
     sealed  TEXT NOT NULL,           -- JSON: recipient -> base64 of the share sealed to it
@@ -81,6 +82,7 @@ CREATE TABLE delegation (
     revoked INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX delegation_by_key ON delegation (key_id, ends);
+CREATE INDEX delegation_by_request ON delegation (request) WHERE request <> '';
 
 CREATE TABLE request (
     id      TEXT PRIMARY KEY,
@@ -96,6 +98,7 @@ CREATE TABLE request (
     reminded INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX request_waiting ON request (outcome, expires);
+CREATE INDEX request_by_asker ON request (key_id, role, asker);
 
 CREATE TABLE decline (
     request TEXT NOT NULL REFERENCES request (id),
@@ -159,7 +162,7 @@ CREATE TRIGGER entry_is_append_only_u BEFORE UPDATE ON entry BEGIN SELECT RAISE(
 CREATE TRIGGER entry_is_append_only_d BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER hash_is_append_only_u BEFORE UPDATE ON hash BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER hash_is_append_only_d BEFORE DELETE ON hash BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-CREATE TRIGGER terms_never_change BEFORE UPDATE OF terms, key_id, owner, signer, ends ON delegation
+CREATE TRIGGER terms_never_change BEFORE UPDATE OF terms, key_id, owner, signer, request, ends ON delegation
     BEGIN SELECT RAISE(ABORT, 'terms never change'); END;
 CREATE TRIGGER envelope_never_changes BEFORE UPDATE OF envelope, id, name ON key
     BEGIN SELECT RAISE(ABORT, 'an envelope never changes'); END;

@@ -11,12 +11,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from examples import HOUR, KEY_ID, NOW, PURPOSE, SECRET, facts, private_key
 
-from custodian import accounts, delegations, ending, keys, leases, signers
+from custodian import accounts, delegations, ending, granting, keys, leases, signers
 from custodian.envelope import seal
 from custodian.events import AccountDisabled, Actor, LogStarted
 from custodian.identity import Identity, announce
-from custodian.note import SigningKey
 from custodian.lending import Wish
+from custodian.note import SigningKey
 from custodian.quorum import Missing
 from custodian.sealing import PrivateKey
 from custodian.slots import Kdf, make_slot
@@ -111,7 +111,7 @@ class Bench:
 
     def lend(self, owner: str, **changes: Any) -> str:
         terms = self.draft(owner, **changes)
-        self.do(delegations.grant, owner, terms, {str(each): "sealed" for each in terms.recipients})
+        self.do(granting.grant, owner, terms, {str(each): "sealed" for each in terms.recipients})
         return str(terms.id)
 
     def left(self, delegation: str) -> int:

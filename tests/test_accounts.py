@@ -8,7 +8,7 @@ import pytest
 from bench import ADMIN, KDF, SIGNER, Bench
 from examples import SECOND, identity, private_key
 
-from custodian import accounts, delegations, signers
+from custodian import accounts, delegations, granting, signers
 from custodian.errors import BadInput, Conflict, Forbidden, FormatError, NotFound, TooMany, Unauthenticated
 from custodian.events import Actor
 from custodian.identity import announce
@@ -346,7 +346,7 @@ def test_a_disabled_signers_leases_end_and_its_token_and_what_was_lent_to_it_are
     lent = bench.look(delegations.find_delegation, hers)
     assert lent.state(bench.clock.now) == "void"
     with pytest.raises(Conflict, match="is disabled"):
-        bench.do(delegations.grant, "carol", terms, {str(each): "sealed" for each in terms.recipients})
+        bench.do(granting.grant, "carol", terms, {str(each): "sealed" for each in terms.recipients})
     assert bench.do(signers.disable_signer, "ca-1", ADMIN) == []
     with pytest.raises(NotFound, match="signer list"):
         bench.do(signers.disable_signer, "ca-9", ADMIN)

@@ -7,7 +7,7 @@ import pytest
 from bench import ADMIN, KDF, Bench, open_store
 from examples import HOUR, NOW, SECOND, identity, private_key
 
-from custodian import accounts, delegations, signers
+from custodian import accounts, delegations, granting, signers
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound
 from custodian.outlook import outlook
 from custodian.quorum import Missing
@@ -16,7 +16,7 @@ from custodian.terms import MAX_LIFE, Constraints
 
 
 def grant(bench: Bench, terms: Any, owner: str = "alice") -> int:
-    return bench.do(delegations.grant, owner, terms, {str(each): "sealed" for each in terms.recipients})
+    return bench.do(granting.grant, owner, terms, {str(each): "sealed" for each in terms.recipients})
 
 
 def state(bench: Bench, delegation: str) -> str:
@@ -127,7 +127,7 @@ def test_a_share_must_be_sealed_to_every_recipient_and_no_other(bench: Bench) ->
     terms = bench.draft("alice")
     for sealed in ({}, {str(private_key("other").public): "sealed"}):
         with pytest.raises(BadInput, match="sealed"):
-            bench.do(delegations.grant, "alice", terms, sealed)
+            bench.do(granting.grant, "alice", terms, sealed)
 
 
 def test_an_owner_who_is_shut_out_while_they_lend_lends_nothing(bench: Bench) -> None:
@@ -135,7 +135,7 @@ def test_an_owner_who_is_shut_out_while_they_lend_lends_nothing(bench: Bench) ->
     bench.do(accounts.disable, "bob", ADMIN)
     size = bench.size
     with pytest.raises(Forbidden, match="bob is disabled"):
-        bench.do(delegations.grant, "bob", terms, {str(each): "sealed" for each in terms.recipients})
+        bench.do(granting.grant, "bob", terms, {str(each): "sealed" for each in terms.recipients})
     assert bench.size == size
 
 
@@ -257,7 +257,7 @@ def test_the_outlook_forgets_no_live_delegation_however_many_came_after(bench: B
     with bench.store.transaction() as tx:
         for n in range(1100):
             tx.write(
-                "INSERT INTO delegation SELECT 'x' || ?, key_id, owner, signer, ends, terms, sealed, 0, 1"
+                "INSERT INTO delegation SELECT 'x' || ?, key_id, owner, signer, '', ends, terms, sealed, 0, 1"
                 " FROM delegation WHERE owner = 'alice' LIMIT 1",
                 n,
             )

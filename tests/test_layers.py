@@ -75,7 +75,7 @@ CUSTODIAN_SHELL = [
     "asking",
     "answering",
     "granting",
-    "grants",
+    "proofs",
     "config",
     "tls",
     "metrics",
