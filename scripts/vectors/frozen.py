@@ -1,6 +1,7 @@
 """The vectors that are made once and kept for ever."""
 
 import os
+from dataclasses import replace
 
 from custodian.envelope import seal
 from custodian.sealing import PrivateKey
@@ -14,8 +15,10 @@ def frozen_vectors() -> Vectors:
     """What the shipped code makes with real randomness. Run once for each version, by hand."""
     owners = {name: private_key(name) for name in ("alice", "carol")}
     owners["bob"] = PrivateKey("mlkem768-x25519", random_from("hybrid key of bob")(32))
+    public = {name: key.public for name, key in owners.items()}
     facts = sealed_key("2 of (alice, bob, carol)", "facts").facts
-    envelope = seal(facts, {name: key.public for name, key in owners.items()}, SECRET, os.urandom)
+    envelope = seal(facts, public, SECRET, os.urandom)
+    strict = seal(replace(facts, veto=("bob", "carol"), no_self_approval=True), public, SECRET, os.urandom)
     keys = [("owner-key", f"{name} {key.suite}:{key.raw.hex()}") for name, key in owners.items()]
     kdf = Kdf(os.urandom(16))
     derived = derive(PASSWORD, kdf)
@@ -29,5 +32,6 @@ def frozen_vectors() -> Vectors:
     return {
         "envelope-v1_x25519-owners": vector("success", [keys[0], keys[1], secret], bytes(envelope)),
         "envelope-v1_hybrid-owner": vector("success", [keys[0], keys[2], secret], bytes(envelope)),
+        "envelope-v1_rules": vector("success", [keys[0], keys[1], secret], bytes(strict)),
         "slot-v1_usual-cost": vector("success", [*unlock, *verifier, owner_key], bytes(slot)),
     }
