@@ -130,15 +130,11 @@ def can_be_met(tx: Transaction, key: Key, without: Collection[str] = ()) -> bool
     return policy.met_by(set(not_shut_out(tx, policy.owners())).difference(without))
 
 
-def could_answer(tx: Transaction, request: Request, key: Key) -> list[str]:
-    """Return the owners who have not answered, and whose delegation would bring the request nearer."""
-    verdict = standing(tx, request.petition, key)
-    if isinstance(verdict, Grant):
-        return []
-    no = declined_by(tx, request.id)
-    return [
-        each for each in not_shut_out(tx, verdict.any_of) if each not in no and may_answer(request, key, each)
-    ]
+def could_answer(tx: Transaction, request: Request, key: Key, stands: Grant | Missing) -> list[str]:
+    """Return the owners who have not answered, and could: those who are needed, with a quorum all."""
+    no = declined_by(tx, request.id) | {each.delegation.terms.owner for each in answers(tx, request.id)}
+    owners = stands.any_of if isinstance(stands, Missing) else key.envelope.facts.policy.owners()
+    return [each for each in not_shut_out(tx, owners) if each not in no and may_answer(request, key, each)]
 
 
 def may_answer(request: Request, key: Key, owner: str) -> bool:
@@ -163,6 +159,7 @@ def asker_of(petition: Petition) -> Actor:
 def tell(tx: Transaction, kind: notices.Kind, request: Request) -> None:
     """Leave a notice for whoever is told outside."""
     asked = request.petition
+    key = find_key(tx, asked.key_id)
     about = notices.About(
         request=request.id,
         key=asked.key,
@@ -174,7 +171,7 @@ def tell(tx: Transaction, kind: notices.Kind, request: Request) -> None:
         seconds=asked.seconds,
         constraints=asked.constraints,
         expires=asked.expires,
-        owners=tuple(could_answer(tx, request, find_key(tx, asked.key_id))),
+        owners=tuple(could_answer(tx, request, key, standing(tx, asked, key))),
         outcome=request.outcome,
     )
     notices.tell(tx, kind, about)
