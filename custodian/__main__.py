@@ -11,10 +11,12 @@ from pathlib import Path
 import click
 
 from custodian.commands.asking import Commands, ask_new_password, echo_now
+from custodian.commands.grants import grant
 from custodian.commands.history import history
 from custodian.commands.keys import key, status
 from custodian.commands.lending import delegate, delegations, revoke
 from custodian.commands.people import enrol, owner, signer
+from custodian.commands.slots import slot
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,7 +82,39 @@ def serve(directory: Path | None, config: Path | None) -> None:
     asyncio.run(app.serve(settings, lambda address: echo_now(f"custodian listens on {address}")))
 
 
-for command in (owner, enrol, signer, key, delegate, delegations, revoke, status, history):
+@main.group()
+def notify() -> None:
+    """Tell people outside of requests, by webhook, chat and mail."""
+
+
+@notify.command("test")
+@click.argument("receivers", nargs=-1)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="What `custodian init` made.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Its configuration file, where it is elsewhere."
+)
+def notify_test(receivers: tuple[str, ...], directory: Path | None, config: Path | None) -> None:
+    """Send a message to RECEIVERS, or to all that are configured, and say what came back.
+
+    \b
+    Example: custodian notify test --dir ca-custody webhook:ops mail:alice
+    """
+    from custodian.config import FILE, read_settings
+    from custodian.notify.trial import try_receivers
+
+    if (directory is None) == (config is None):
+        raise click.UsageError("give either --dir or --config")
+    settings = read_settings(config or Path(str(directory)) / FILE)
+    results = asyncio.run(try_receivers(settings, receivers))
+    for name, result in results.items():
+        click.echo(f"{name}: {result.what}: {result.said}")
+    if not results:
+        raise click.ClickException("nobody is told; docs/notifications.md says how to configure receivers")
+    if any(result.what != "delivered" for result in results.values()):
+        sys.exit(1)
+
+
+for command in (owner, enrol, signer, key, slot, delegate, grant, delegations, revoke, status, history):
     main.add_command(command)
 
 

@@ -85,7 +85,7 @@ class Client:
             request.data = json.dumps(body).encode()
         try:
             with self._opener.open(request, timeout=PATIENCE) as answer:
-                return json.load(answer)
+                return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             raise _refused(error) from None
         except (OSError, ValueError) as error:

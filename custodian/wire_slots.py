@@ -99,3 +99,18 @@ class Grant(Wire):
     terms: Base64
     sealed: dict[str, Base64] = Field(description="recipient -> the owner's share sealed to it")
     evidence: WireEvidence
+
+
+class Material(Wire):
+    """`custodian/material/v1`: what an owner's side needs to make a grant; none of it is believed or secret."""
+
+    type: Literal["custodian/material/v1"]
+    envelope: Base64
+    signer: Name
+    recipient: str = Field(description="empty until the signer has started once")
+    announced: str
+    announcement: Base64
+    owner: Name
+    slots: list[Base64]
+    credentials: list[WireCredential]
+    request: Base64 = Field(default="", description="custodian/request/v1: what the grant is to answer")

@@ -49,18 +49,13 @@ def _with_options(command: Callable[..., Any], make: Callable[["Given"], Caller]
         metavar="FILE",
         help="Read the password from FILE, or from - (stdin); else you are asked.",
     )
-    @click.option(
+    @file_option(
         "--device-key",
-        type=click.Path(path_type=Path, dir_okay=False),
         envvar="CUSTODIAN_DEVICE_KEY",
-        metavar="FILE",
         help="Prove who you are with what `custodian slot add --device` made, not with a password.",
     )
-    @click.option(
-        "--ssh-key",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="Prove it with an SSH key, or with its .pub where an agent or token holds it.",
+    @file_option(
+        "--ssh-key", help="Prove it with an SSH key, or with its .pub where an agent or token holds it."
     )
     @server
     @functools.wraps(command)
@@ -138,6 +133,11 @@ def server(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def file_option(*names: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return an option whose value is the path of a file."""
+    return click.option(*names, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", **more)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the custodian's answer as JSON.")

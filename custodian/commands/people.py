@@ -11,6 +11,7 @@ from custodian.commands.asking import (
     caller,
     echo_json,
     echo_table,
+    file_option,
     json_option,
     server,
 )
@@ -90,20 +91,36 @@ def disable(client: Client, name: str, *, as_json: bool) -> None:
 @click.command()
 @click.option("--invitation-file", metavar="FILE", help="Read the code from FILE, or from - (stdin).")
 @click.option("--password-file", envvar="CUSTODIAN_PASSWORD_FILE", metavar="FILE", help="Your new password.")
+@file_option("--device-key", help="Owners: have no password; this file is made, and opens your shares.")
+@click.option("--device", metavar="NAME", default="first", help="What to call that device key.")
 @json_option
 @server
 def enrol(
-    url: str, ca: Path | None, invitation_file: str | None, password_file: str | None, *, as_json: bool
+    url: str,
+    ca: Path | None,
+    *,
+    invitation_file: str | None,
+    password_file: str | None,
+    device_key: Path | None,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Become an owner, auditor or administrator with the code you were given.
 
     \b
-    Example: custodian enrol --url https://ca.example.com:8443 --ca tls.pem
+    Examples:
+      custodian enrol --url https://ca.example.com:8443 --ca tls.pem
+      custodian enrol --device-key alice.key --device laptop
     """
     client = Client(url, ca)
-    code = read_secret(invitation_file) if invitation_file else _ask_code()
-    password = ask_new_password("Your new password", password_file)
-    enrolled = client.call("POST", "/enrolments", {"invitation": code.strip(), "password": password})
+    code = (read_secret(invitation_file) if invitation_file else _ask_code()).strip()
+    if device_key:
+        from custodian.commands.devices import enrol_device
+
+        enrolled = enrol_device(client, code, device, device_key)
+    else:
+        password = ask_new_password("Your new password", password_file)
+        enrolled = client.call("POST", "/enrolments", {"invitation": code, "password": password})
     if as_json:
         echo_json(enrolled)
         return
@@ -111,6 +128,12 @@ def enrol(
     if enrolled["public"]:
         click.echo(
             f"Your key is {fingerprint(enrolled['public'])}; whoever makes a key for you should see the same."
+        )
+        way = f"--device-key {device_key}" if device_key else f"-u {enrolled['name']}"
+        click.echo(
+            "Have a second way to unlock your share: who loses the last one has lost it. For instance\n"
+            f"  custodian slot add --device spare -o spare.key {way}\n"
+            "and keep spare.key where this machine is not."
         )
     click.echo(f"The history is verified with this key; keep it:\n{enrolled['vkey']}")
 
