@@ -27,6 +27,9 @@ REQUESTS = Counter(
 LEASES = Counter("custodian_leases", "Leases asked for", ["key", "result"], registry=REGISTRY)
 DELEGATIONS = Counter("custodian_delegations", "Delegations by what was done", ["done"], registry=REGISTRY)
 LOGINS_FAILED = Counter("custodian_logins_failed", "Logins with a wrong name or password", registry=REGISTRY)
+NOTICES = Counter(
+    "custodian_notices", "Tries at telling a receiver", ["receiver", "result"], registry=REGISTRY
+)
 _PLACE = ["key", "signer"]
 QUORUM = Gauge("custodian_quorum_live", "1 while a quorum is live", _PLACE, registry=REGISTRY)
 NEEDED = Gauge("custodian_owners_needed", "Owners who must still delegate", _PLACE, registry=REGISTRY)

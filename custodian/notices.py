@@ -9,13 +9,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from custodian.encoding import canonical_json, format_instant
 from custodian.store import Transaction
 from custodian.terms import Constraints
 
 Kind = Literal["made", "reminder", "ended"]
+KEPT = 24 * 3600  # seconds a notice is tried for; who hears of a request later than that does not need to
+FIRST_PAUSE, LONGEST_PAUSE = 5, 900  # seconds between tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +90,46 @@ def _body(tx: Transaction, kind: Kind, about: About) -> str:
             "outcome": about.outcome,
         }
     ).decode()
+
+
+# --- delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The oldest notice of a receiver: it comes before all later ones, or there would be no order."""
+
+    seq: int
+    receiver: str
+    body: Mapping[str, Any]
+    tries: int
+
+
+def waiting(tx: Transaction) -> list[Waiting]:
+    """Return what is due: the oldest notice of each receiver, unless it is paused."""
+    rows = tx.rows(
+        "SELECT * FROM notice WHERE seq IN (SELECT min(seq) FROM notice GROUP BY receiver) AND due <= ?",
+        tx.seconds,
+    )
+    return [Waiting(row["seq"], row["receiver"], json.loads(row["body"]), row["tries"]) for row in rows]
+
+
+def done(tx: Transaction, seq: int) -> None:
+    tx.write("DELETE FROM notice WHERE seq = ?", seq)
+
+
+def try_again(tx: Transaction, seq: int) -> int:
+    """Put a try off and return for how many seconds; 0: it was tried for long enough, and is dropped."""
+    row = tx.row("SELECT tries, made FROM notice WHERE seq = ?", seq)
+    if not row or row["made"] + KEPT <= tx.seconds:
+        done(tx, seq)
+        return 0
+    seconds = pause(row["tries"], tx.random(1)[0] / 255)
+    tx.write("UPDATE notice SET tries = tries + 1, due = ? WHERE seq = ?", tx.seconds + seconds, seq)
+    return seconds
+
+
+def pause(tries: int, chance: float) -> int:
+    """Return how many seconds to wait: longer each time, and not all receivers at once (0 <= chance <= 1)."""
+    longest = min(FIRST_PAUSE * 2 ** min(tries, 20), LONGEST_PAUSE)
+    return round(longest * (0.5 + chance / 2)) or 1

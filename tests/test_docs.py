@@ -124,15 +124,18 @@ def test_every_event_is_explained_with_its_fields():
 
 def settings(model, prefix=""):
     for name, field in model.model_fields.items():
-        inner = field.annotation
+        inner, name = field.annotation, field.alias or name  # noqa: PLW2901 - `from` is no name in Python
         nested = [each for each in (inner, *getattr(inner, "__args__", ())) if isinstance(each, type)]
         section = next((each for each in nested if issubclass(each, BaseModel)), None)
+        section = section if getattr(inner, "__origin__", None) is not list else None
         yield from settings(section, f"{prefix}{name}.") if section else [f"{prefix}{name}"]
 
 
 def written(table, prefix=""):
     for name, value in table.items():
-        yield from written(value, f"{prefix}{name}.") if isinstance(value, dict) else [f"{prefix}{name}"]
+        yield from (
+            written(value, f"{prefix}{name}.") if value and isinstance(value, dict) else [f"{prefix}{name}"]
+        )
 
 
 @pytest.mark.parametrize(
