@@ -13,7 +13,7 @@ from typing import Any
 
 from custodian.encoding import parse_name
 from custodian.ending import Ended, revoke_all
-from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany
+from custodian.errors import BadInput, CannotOpen, Conflict, Forbidden, NotFound, TooMany
 from custodian.events import (
     AccountDisabled,
     AccountEnrolled,
@@ -148,6 +148,7 @@ def disable(tx: Transaction, name: str, by: Actor) -> list[Ended]:
     if account.disabled:
         return []
     tx.write("UPDATE account SET disabled = 1 WHERE name = ?", name)
+    tx.write("DELETE FROM session WHERE name = ?", name)
     tx.append(AccountDisabled(account=name), by)
     return revoke_all(tx, name, by)
 
@@ -155,6 +156,14 @@ def disable(tx: Transaction, name: str, by: Actor) -> list[Ended]:
 def owner_slots(tx: Transaction, owner: str) -> list[Slot]:
     rows = tx.rows("SELECT body FROM slot WHERE owner = ? ORDER BY id", owner)
     return [parse_slot(bytes(row["body"])) for row in rows]
+
+
+def password_slot(tx: Transaction, owner: str) -> Slot:
+    """Return the slot that the owner's password opens. Raises CannotOpen if there is none."""
+    slot = next((each for each in owner_slots(tx, owner) if each.kind == "password"), None)
+    if slot is None:
+        raise CannotOpen(f"{owner} has no password slot; use a device key or a passkey")
+    return slot
 
 
 def check_patience(tx: Transaction, name: str, address: str, *, whole_address: bool = True) -> None:

@@ -8,7 +8,18 @@ from aiohttp import web
 from custodian.calls import BODIES, CUSTODY, add_calls, openapi, tell_problems
 from custodian.config import Bodies
 from custodian.encoding import canonical_json
-from custodian.handlers import history, keys, leasing, lending, live, people, signers
+from custodian.handlers import (
+    history,
+    keys,
+    leasing,
+    lending,
+    live,
+    people,
+    requests,
+    sessions,
+    signers,
+    slots,
+)
 from custodian.probes import PROBES
 from custodian.service import Custody
 
@@ -18,9 +29,12 @@ CALLS = (
     *signers.CALLS,
     *keys.CALLS,
     *lending.CALLS,
+    *requests.CALLS,
     *leasing.CALLS,
     *history.CALLS,
     *live.CALLS,
+    *sessions.CALLS,
+    *slots.CALLS,
 )
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from aiohttp import web
 
+from custodian import sessions
 from custodian.accounts import tell_of_failures, untold_failures
+from custodian.answering import end_overdue, overdue
 from custodian.api import make_app
 from custodian.brokenhttp import keep_broken_http_to_itself
 from custodian.checkpoint import open_checkpoint
@@ -25,8 +27,10 @@ from custodian.errors import Unavailable, Untrusted
 from custodian.events import DaemonStarted, DaemonStopped
 from custodian.hardening import shut_in_daemon
 from custodian.note import SigningKey
+from custodian.notify.delivery import delivering
 from custodian.openers import Openers
 from custodian.service import Custody
+from custodian.site import default_site
 from custodian.store import Store, Transaction
 from custodian.tls import server_context
 from custodian.web.pages import add_pages
@@ -65,18 +69,20 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
     stopped = _stop_signal()
     async with _custody(settings) as custody:
         listener = _open_listener(settings)
+        custody.site = settings.site or default_site(settings.host, listener.getsockname()[1])
         app = make_app(custody, settings.bodies)
         add_pages(app)
         app.middlewares.insert(0, listener.watch)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
-            await web.SockSite(runner, listener, ssl_context=context, backlog=BACKLOG).start()
-            address = _address(runner)
-            with _told(settings.directory / ADDRESS, address):
-                ready(address)
-                await _work_until(stopped, custody)
-                custody.end_news()
+            async with delivering(custody, settings.receivers):
+                await web.SockSite(runner, listener, ssl_context=context, backlog=BACKLOG).start()
+                address = _address(runner)
+                with _told(settings.directory / ADDRESS, address):
+                    ready(address)
+                    await _work_until(stopped, custody)
+                    custody.end_news()
         finally:
             await runner.cleanup()
 
@@ -89,6 +95,7 @@ async def _custody(settings: Settings) -> AsyncIterator[Custody]:
     salt = bytes.fromhex(_salt(store))
     kdf = settings.kdf(salt)
     custody = Custody(store, Openers(), kdf, str(key.verify_key))
+    custody.asks_for_quorums = settings.automatic_requests
     try:
         await custody.openers.prove("a rehearsal", kdf)  # better now than at somebody's login
         await custody.change(lambda tx: tx.append(DaemonStarted(version=version("custodian"))))
@@ -143,13 +150,17 @@ async def _work_until(stopped: asyncio.Event, custody: Custody) -> None:
 
 
 async def look_after(custody: Custody) -> None:
-    """Do what is due: end leases that nobody closed, tell the history of failed logins."""
+    """Do what is due: end leases and requests that are over, tell of failed logins, forget sessions."""
 
-    def due(tx: Transaction) -> tuple[bool, bool]:
-        return expired_leases(tx), untold_failures(tx)
+    def due(tx: Transaction) -> tuple[bool, bool, bool, bool]:
+        return expired_leases(tx), bool(overdue(tx)), untold_failures(tx), sessions.has_expired(tx)
 
-    leases, failures = await custody.look(due)
+    leases, requests, failures, over = await custody.look(due)
     if leases:
         custody.tell_ended(await custody.change(end_expired_leases))
+    if requests:
+        await custody.change(end_overdue)
     if failures:
         await custody.change(tell_of_failures)
+    if over:
+        await custody.change(sessions.purge)

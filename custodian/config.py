@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from custodian.errors import BadInput, FormatError
 from custodian.note import SigningKey, parse_signing_key
+from custodian.notify.receivers import Receivers
+from custodian.notify.settings import NotifySection, parse_receivers
+from custodian.site import Site, parse_site
 from custodian.slots import SALT_SIZE, Kdf
 
 FILE = "custodian.toml"
@@ -42,6 +45,18 @@ class _Bodies(_File):
     seconds: Annotated[int, Field(ge=1, le=60)] = 5
 
 
+class _Pages(_File):
+    """Where browsers find us."""
+
+    origin: str = ""
+
+
+class _Requests(_File):
+    """Who asks the owners."""
+
+    automatic: bool = True
+
+
 class _Custodian(_File):
     listen: str = LISTEN
     database: str = "custodian.db"
@@ -50,6 +65,9 @@ class _Custodian(_File):
     tls_key: str = "tls.key"
     passwords: _Passwords = _Passwords()
     bodies: _Bodies = _Bodies()
+    pages: _Pages = _Pages()
+    notify: NotifySection = NotifySection()
+    requests: _Requests = _Requests()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,9 @@ class Settings:
     passes: int
     lanes: int
     bodies: Bodies
+    site: Site | None  # None: where we listen
+    automatic_requests: bool
+    receivers: Receivers
 
     def kdf(self, salt: bytes = bytes(SALT_SIZE)) -> Kdf:
         return Kdf(salt, self.memory_kib, self.passes, self.lanes)
@@ -110,7 +131,17 @@ def _settings(directory: Path, file: _Custodian) -> Settings:
         passes=file.passwords.passes,
         lanes=file.passwords.lanes,
         bodies=Bodies(file.bodies.max_bytes, file.bodies.seconds),
+        site=_site(file.pages.origin),
+        receivers=parse_receivers(file.notify, directory, read_private),
+        automatic_requests=file.requests.automatic,
     )
+
+
+def _site(origin: str) -> Site | None:
+    try:
+        return parse_site(origin) if origin else None
+    except BadInput as error:
+        raise BadInput("pages.origin", error.detail.partition(": ")[2]) from None
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -7,7 +7,7 @@ it, answers and exits. So neither an unlocking key nor a share is ever in a proc
 password itself passes through the daemon: that is what the password path means, and docs/threat-model.md
 says so. A device key avoids it.)
 
-Jobs and answers are JSON: {"work": "prove" | "enrol" | "lend", …}.
+Jobs and answers are JSON: {"work": "prove" | "enrol" | "extend" | "lend", …}.
 """
 
 import array
@@ -24,7 +24,7 @@ from custodian.envelope import parse_envelope
 from custodian.errors import CannotOpen, CustodianError
 from custodian.hardening import shut_in_daemon, shut_in_opener
 from custodian.lending import seal_share
-from custodian.sealing import PrivateKey
+from custodian.sealing import PrivateKey, parse_public_key
 from custodian.slots import (
     SALT_SIZE,
     Kdf,
@@ -60,6 +60,16 @@ def enrol(job: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def extend(job: dict[str, Any]) -> dict[str, Any]:
+    """Open the owner's key and return a slot that holds it too: `place` is its id and kind."""
+    slot = parse_slot(decode_base64(job["slot"], "slot"))
+    owner_key = slot.open(derive(job["password"], parse_kdf(slot.parameters)).unlock)
+    slot_id, kind = job["place"]
+    public = parse_public_key(job["public"], "public")
+    made = make_slot(owner_key, (slot.owner, slot_id, kind), public, **job["parameters"])
+    return {"slot": encode_base64(bytes(made))}
+
+
 def lend(job: dict[str, Any]) -> dict[str, Any]:
     """Open the owner's share and return it sealed to each recipient of the terms, bound to them."""
     slot = parse_slot(decode_base64(job["slot"], "slot"))
@@ -69,7 +79,7 @@ def lend(job: dict[str, Any]) -> dict[str, Any]:
     return {"sealed": seal_share(envelope, terms, slot.open(derived.unlock))}
 
 
-WORK = {"prove": prove, "enrol": enrol, "lend": lend}
+WORK = {"prove": prove, "enrol": enrol, "extend": extend, "lend": lend}
 
 
 def serve_one(connection: socket.socket) -> None:

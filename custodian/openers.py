@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from custodian.encoding import decode_base64, encode_base64
 from custodian.envelope import Envelope
 from custodian.errors import BadInput, CannotOpen, Unavailable
+from custodian.sealing import PublicKey
 from custodian.slots import Kdf, Slot, kdf_parameters, parse_slot
 from custodian.terms import Terms
 
@@ -59,6 +61,30 @@ class Openers:
         )
         slot = parse_slot(decode_base64(answer["slot"], "slot")) if "slot" in answer else None
         return decode_base64(answer["verifier"], "verifier"), slot
+
+    async def extend(
+        self,
+        password: str,
+        slot: Slot,
+        place: tuple[str, str],
+        public: PublicKey,
+        parameters: Mapping[str, str | int],
+    ) -> Slot:
+        """Return a slot of this id and kind, with the owner's key that `slot` holds sealed to `public`.
+
+        Raises:
+            CannotOpen: `slot` does not open. FormatError: the parameters are not those of the kind.
+        """
+        answer = await self._work(
+            self._lane,
+            work="extend",
+            password=password,
+            slot=encode_base64(bytes(slot)),
+            place=place,
+            public=str(public),
+            parameters=dict(parameters),
+        )
+        return parse_slot(decode_base64(answer["slot"], "slot"))
 
     async def lend(self, password: str, slot: Slot, envelope: Envelope, terms: Terms) -> dict[str, str]:
         """Return recipient -> the owner's share sealed to it under `terms`.

@@ -25,7 +25,9 @@ from custodian.encoding import decode_base64, encode_base64
 from custodian.errors import CannotOpen, FormatError
 
 PRIVATE_SIZE = 32
+TAG_SIZE = 16  # of AES-256-GCM
 _MLKEM768_PUBLIC = 1184
+_MLKEM768_CIPHERTEXT = 1088
 
 
 def _hybrid_private(seed: bytes) -> MLKEM768X25519PrivateKey:
@@ -62,6 +64,7 @@ class _Scheme:
     load_public: Callable[[bytes], Any]
     public_raw: Callable[[bytes], bytes]
     public_size: int
+    enc_size: int
 
 
 _SCHEMES = {
@@ -71,6 +74,7 @@ _SCHEMES = {
         X25519PublicKey.from_public_bytes,
         _x25519_public_raw,
         32,
+        32,
     ),
     "mlkem768-x25519": _Scheme(
         Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM),
@@ -78,6 +82,7 @@ _SCHEMES = {
         _hybrid_public,
         _hybrid_public_raw,
         _MLKEM768_PUBLIC + 32,
+        _MLKEM768_CIPHERTEXT + 32,
     ),
 }
 
@@ -91,6 +96,10 @@ class PublicKey:
 
     def __str__(self) -> str:
         return f"{self.suite}:{encode_base64(self.raw)}"
+
+    def sealed_size(self, message: int) -> int:
+        """Return the size of what `seal` makes of so many bytes."""
+        return _SCHEMES[self.suite].enc_size + message + TAG_SIZE
 
     def seal(self, message: bytes, info: bytes) -> bytes:
         """Return enc || ciphertext."""

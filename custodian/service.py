@@ -7,16 +7,27 @@ ended leases leaves after the commit and before the answer.
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from custodian import accounts, delegations, ending, keys, leases, signers
+from custodian import (
+    accounts,
+    answering,
+    asking,
+    delegations,
+    ending,
+    granting,
+    keys,
+    leases,
+    proofs,
+    signers,
+)
 from custodian.accounts import Account
 from custodian.delegations import Lent
-from custodian.errors import CannotOpen, Conflict, QuorumMissing, Unauthenticated
-from custodian.events import Actor
+from custodian.errors import Conflict, QuorumMissing, Unauthenticated
+from custodian.events import Actor, Evidence
 from custodian.lending import Wish, announced_recipient
 from custodian.metrics import DELEGATIONS, LEASES, LOGINS_FAILED
 from custodian.openers import Openers
@@ -26,6 +37,7 @@ from custodian.site import Site
 from custodian.slots import Kdf, check_password
 from custodian.statements import Statements
 from custodian.store import Store, Transaction
+from custodian.terms import Terms
 from custodian.turns import Turns
 
 P = ParamSpec("P")
@@ -64,6 +76,7 @@ class Custody:
         self._news: dict[str, set[asyncio.Queue[str | None]]] = {}
         self.listeners: list[Callable[[], None]] = []  # called when the history has grown
         self._logins = Turns()
+        self.asks_for_quorums = True
         self.site = Site("https://localhost", "localhost")  # until we know where we listen
         self.statements = Statements(secrets.token_bytes(32))
 
@@ -141,11 +154,15 @@ class Custody:
         salt = hmac.digest(self._kdf.salt, name.encode(), "sha256")[:16]
         return Kdf(salt, self._kdf.memory_kib, self._kdf.passes, self._kdf.lanes)
 
+    def new_kdf(self) -> Kdf:
+        """Return what a new password is to cost, with a salt of its own."""
+        return Kdf(secrets.token_bytes(16), self._kdf.memory_kib, self._kdf.passes, self._kdf.lanes)
+
     async def enrol(self, code: str, password: str) -> Account:
         """Use an invitation with a new password."""
         role, name = await self.look(accounts.look_at_invitation, code)
         check_password(password)
-        kdf = Kdf(secrets.token_bytes(16), self._kdf.memory_kib, self._kdf.passes, self._kdf.lanes)
+        kdf = self.new_kdf()
         verifier, slot = await self.openers.enrol(password, kdf, name if role == "owner" else "")
         return await self.change(accounts.enrol, code, kdf, verifier, slot)
 
@@ -166,12 +183,17 @@ class Custody:
         signer = await self.look(signers.find_signer, wish.signer)
         recipient = announced_recipient(key.envelope.facts, signer.name, signer.announces)
         terms = await self.look(delegations.draft, caller.name, key, wish, recipient)
-        slots = await self.look(accounts.owner_slots, caller.name)
-        slot = next((each for each in slots if each.kind == "password"), None)
-        if slot is None:
-            raise CannotOpen(f"{caller.name} has no password slot; lend with a device key")
+        slot = await self.look(accounts.password_slot, caller.name)
         sealed = await self.openers.lend(caller.password, slot, key.envelope, terms)
-        entry = await self.change(delegations.grant, caller.name, terms, sealed)
+        entry = await self.change(granting.grant, caller.name, terms, sealed)
+        return await self._granted(terms, entry)
+
+    async def carry(self, terms: Terms, sealed: Mapping[str, str], evidence: Evidence) -> tuple[Lent, bytes]:
+        """Take a delegation that was made on its owner's side. Return it and the receipt."""
+        entry = await self.change(proofs.grant, terms, sealed, evidence, self.site)
+        return await self._granted(terms, entry)
+
+    async def _granted(self, terms: Terms, entry: int) -> tuple[Lent, bytes]:
         DELEGATIONS.labels("granted").inc()
         lent = await self.look(delegations.find_delegation, terms.id)
         return lent, await self.run(lambda: self.store.receipt(entry))
@@ -181,23 +203,29 @@ class Custody:
         DELEGATIONS.labels("revoked").inc()
         return ended
 
+    async def veto(self, owner: str, request: str, reason: str) -> list[str]:
+        """Stop a request, and what it opened; return the leases that ended."""
+        _, ended = await self.change(answering.veto, owner, request, reason)
+        return self.tell_ended(ended)
+
     # --- leases
 
     async def lease(self, signer: str, request: leases.LeaseRequest, seen: int) -> LeaseAnswer:
-        """Grant a lease, durably, then describe it. Raises QuorumMissing with who could help."""
+        """Grant a lease, durably, then describe it. Raises QuorumMissing with who could help and is asked."""
 
         loop = asyncio.get_running_loop()
 
-        def work() -> LeaseAnswer | Missing:
+        def work() -> LeaseAnswer | QuorumMissing:
             with self.store.transaction() as tx:
                 if seen > tx.first:
                     raise Conflict(
                         f"the history has {tx.first} entries but the signer saw {seen}: it was cut"
                     )
                 verdict = leases.lease(tx, signer, request)
+                asks = self._ask_for_quorum(tx, signer, request) if isinstance(verdict, Missing) else ""
             self._committed(tx, loop)
             if isinstance(verdict, Missing):
-                return verdict
+                return quorum_missing(request.key, verdict, asks)
             with self.store.reading() as tx:
                 lease = leases.find_lease(tx, signer, verdict)
                 entry = tx.rows("SELECT body FROM entry WHERE seq = ?", lease.entry)[0]["body"]
@@ -205,11 +233,16 @@ class Custody:
             return LeaseAnswer(lease, entry, receipt, self.store.consistency(seen))
 
         answer = await self.run(work)
-        granted = not isinstance(answer, Missing)
+        granted = isinstance(answer, LeaseAnswer)
         LEASES.labels(request.key, "granted" if granted else "refused").inc()
-        if isinstance(answer, Missing):
-            raise quorum_missing(request.key, answer)
+        if isinstance(answer, QuorumMissing):
+            raise answer
         return answer
+
+    def _ask_for_quorum(self, tx: Transaction, signer: str, request: leases.LeaseRequest) -> str:
+        """Return the request that asks the owners for what was just refused, '' if none does."""
+        asks = asking.ask_for_quorum(tx, signer, request) if self.asks_for_quorums else None
+        return asks.id if asks else ""
 
     async def close_lease(self, signer: str, lease: str, used: int) -> int:
         """End a lease of `signer` and tell it: who closed may have been another that has its token."""
@@ -249,16 +282,18 @@ class Custody:
         queue.put_nowait(news)
 
 
-def quorum_missing(key: str, missing: Missing) -> QuorumMissing:
-    """Say who is missing, in a sentence and in members a program can read."""
+def quorum_missing(key: str, missing: Missing, request: str = "") -> QuorumMissing:
+    """Say who is missing and which request asks them, in a sentence and in members a program can read."""
     who = " or ".join(missing.any_of) if missing.count == 1 else " and ".join(missing.any_of)
     if 1 < missing.count < len(missing.any_of):
         who = f"any of {', '.join(missing.any_of)}"
     return QuorumMissing(
-        f"{missing.count} more of the owners of {key} must delegate: {who}",
+        f"{missing.count} more of the owners of {key} must delegate: {who}"
+        + (f"; request {request} asks them" if request else ""),
         key=key,
         needed=missing.count,
         any_of=list(missing.any_of),
         granted=list(missing.granted),
         obstacles=missing.obstacles,
+        **({"request": request} if request else {}),
     )

@@ -63,8 +63,8 @@ def end(tx: Transaction, session: bytes) -> None:
     tx.write("DELETE FROM session WHERE token_hash = ?", session)
 
 
-def end_all(tx: Transaction, name: str) -> None:
-    tx.write("DELETE FROM session WHERE name = ?", name)
+def end_all(tx: Transaction, name: str, but: bytes = b"") -> None:
+    tx.write("DELETE FROM session WHERE name = ? AND token_hash <> ?", name, but)
 
 
 def has_expired(tx: Transaction) -> bool:

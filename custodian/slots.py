@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -160,13 +160,7 @@ def parse_slot(data: bytes) -> Slot:
         raise FormatError("slot", "does not have the fields of custodian/slot/v1")
     if value["type"] != VERSION:
         raise FormatError("slot.type", f"is not {VERSION}")
-    kind, parameters = value["kind"], value["parameters"]
-    expected = PARAMETERS.get(kind)
-    if expected is None or type(parameters) is not dict or set(parameters) != set(expected):
-        raise FormatError("slot.parameters", "are not those of its kind")
-    if not all(type(parameters[name]) is expected[name] for name in expected):
-        raise FormatError("slot.parameters", "have the wrong types")
-    _CHECKS[kind](parameters)
+    kind, parameters = value["kind"], check_parameters(value["kind"], value["parameters"])
     return Slot(
         owner=parse_name(value["owner"], "slot.owner"),
         id=parse_name(value["id"], "slot.id"),
@@ -176,6 +170,17 @@ def parse_slot(data: bytes) -> Slot:
         owner_public=parse_public_key(value["owner_public"], "slot.owner_public"),
         sealed=decode_base64(value["sealed"], "slot.sealed"),
     )
+
+
+def check_parameters(kind: str, parameters: Any) -> Mapping[str, str | int]:
+    """Return `parameters` if they are those of a slot of this kind, else raise FormatError."""
+    expected = PARAMETERS.get(kind)
+    if expected is None or type(parameters) is not dict or set(parameters) != set(expected):
+        raise FormatError("slot.parameters", "are not those of its kind")
+    if not all(type(parameters[name]) is expected[name] for name in expected):
+        raise FormatError("slot.parameters", "have the wrong types")
+    _CHECKS[kind](parameters)
+    return parameters
 
 
 def kdf_parameters(kdf: Kdf) -> dict[str, str | int]:

@@ -1,14 +1,17 @@
 """Domain values as the models of the wire."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from custodian.accounts import Account
 from custodian.delegations import Lent
 from custodian.encoding import encode_base64, format_instant
 from custodian.keys import Key
 from custodian.leases import LeaseSummary
+from custodian.ownerslots import Held
 from custodian.service import LeaseAnswer
 from custodian.signers import Signer
+from custodian.slots import Slot
 from custodian.terms import Constraints
 from custodian.wire import (
     DelegationView,
@@ -21,10 +24,26 @@ from custodian.wire import (
     WireConstraints,
 )
 from custodian.wire import LeaseSummary as WireLeaseSummary
+from custodian.wire_slots import Me, WireCredential
 
 
 def person(account: Account) -> Person:
     return Person(name=account.name, role=account.role, public=account.public, disabled=account.disabled)
+
+
+def me(account: Account, slots: Sequence[Slot], held: Sequence[Held]) -> Me:
+    return Me(
+        name=account.name,
+        role=account.role,
+        public=account.public,
+        slots=[encode_base64(bytes(each)) for each in slots],
+        credentials=[credential(each) for each in held],
+    )
+
+
+def credential(each: Held) -> WireCredential:
+    shown = {name: getattr(each.credential, name) for name in ("id", "kind", "label", "public", "handle")}
+    return WireCredential(**shown, added=format_instant(datetime.fromtimestamp(each.added, UTC)))
 
 
 def signer(each: Signer) -> SignerView:

@@ -255,6 +255,11 @@ class World:
     def person(self, name: str, verb: str, path: str, body: Any = None) -> Answer:
         return self.daemon.call(verb, path, body, authorization=basic(name))
 
+    def sign_in(self, name: str) -> str:
+        """Return the token of a new session."""
+        body = {"name": name, "password": password_of(name)}
+        return str(self.daemon.call("POST", "/sessions", body).ok()["token"])
+
     def invite(self, role: str, name: str) -> str:
         return str(self.person(ADMIN, "POST", "/invitations", {"role": role, "name": name}).ok()["code"])
 
@@ -358,8 +363,8 @@ def wait_until(true: Any, seconds: float = 10) -> None:
 
 def free_addresses() -> Iterable[str]:
     """Yield addresses of this host, a new one each time: each has its own count of failed logins."""
-    for number in range(2, 250):
-        yield f"127.0.0.{number}"
+    for number in range(256, 4096):
+        yield f"127.0.{number // 256}.{number % 256}"
 
 
 def routes() -> set[str]:

@@ -11,6 +11,8 @@ from running import (
     routes,
 )
 
+from custodian.api import CALLS
+
 ADDRESSES = iter(free_addresses())
 HIDDEN = "hunter2-is-the-password"
 
@@ -37,6 +39,13 @@ MATRIX = {
     "POST /delegations": "                401 403 ok  ok  403 403 403 401",
     "GET /delegations/{id}": PEOPLE,
     "DELETE /delegations/{id}": "         401 403 ok  403 403 403 403 401",
+    "GET /requests": ALL,
+    "POST /requests": "                   401 ok  ok  ok  403 ok  ok  401",
+    "GET /requests/{id}": ALL,
+    "POST /requests/{id}/decline": "      401 403 ok  ok  403 403 403 401",
+    "POST /requests/{id}/veto": "         401 403 ok  ok  403 403 403 401",
+    "POST /requests/{id}/withdraw": "     401 ok  ok  ok  403 ok  ok  401",
+    "POST /requests/{id}/remind": ALL,
     "GET /leases": ALL,
     "POST /leases": "                     401 403 403 403 403 ok  ok  401",
     "POST /leases/{id}/close": "          401 403 403 403 403 ok  404 401",
@@ -49,8 +58,27 @@ MATRIX = {
     "GET /history/checkpoint": ALL,
     "GET /history/consistency": ALL,
     "GET /history/{index}/receipt": PEOPLE,
+    "GET /sessions/statement": "          ok  ok  ok  ok  ok  ok  ok  ok",
+    "POST /sessions": "                   ok  ok  ok  ok  ok  ok  ok  ok",
+    "DELETE /sessions": PEOPLE,
+    "GET /me": PEOPLE,
+    "POST /me/slots": "                   401 403 ok  ok  403 403 403 401",
+    "POST /me/slots/{id}/remove": "       401 403 ok  ok  403 403 403 401",
+    "POST /enrolments/devices": "         ok  ok  ok  ok  ok  ok  ok  ok",
+    "POST /grants": "                     ok  ok  ok  ok  ok  ok  ok  ok",
     "GET /openapi.json": "                ok  ok  ok  ok  ok  ok  ok  ok",
 }
+
+
+WOULD = {"DELETE /delegations/{id}", "DELETE /sessions"}  # do it even with an empty body; other tests do
+OPEN_TO_SESSIONS = {
+    "POST /requests",
+    "POST /requests/{id}/decline",
+    "POST /requests/{id}/veto",
+    "POST /requests/{id}/withdraw",
+    "POST /requests/{id}/remind",
+}
+EVIDENT = {"POST /me/slots", "POST /me/slots/{id}/remove"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +102,7 @@ def authorization(world: World, caller: str) -> str:
     return basic(names.get(caller, caller))
 
 
-def attempt(lent: tuple[World, str, str], route: str, caller: str) -> int:
+def attempt(lent: tuple[World, str, str], route: str, credentials: str) -> int:
     """Make a call that changes nothing even where it is allowed, and return its status."""
     world, delegation, lease = lent
     verb, _, path = route.partition(" ")
@@ -89,11 +117,8 @@ def attempt(lent: tuple[World, str, str], route: str, caller: str) -> int:
     if "close" in path:
         body = {"used": 99}
     if path.endswith(("news", "live")):
-        return stream_status(world, path, authorization(world, caller))
-    answer = world.daemon.call(
-        verb, path, body, authorization=authorization(world, caller), source=next(ADDRESSES)
-    )
-    return answer.status
+        return stream_status(world, path, credentials)
+    return world.daemon.call(verb, path, body, authorization=credentials, source=next(ADDRESSES)).status
 
 
 def stream_status(world: World, path: str, credentials: str) -> int:
@@ -112,13 +137,39 @@ def test_no_role_can_do_the_work_of_another(lent: tuple[World, str, str], caller
     wrong = {}
     for route, row in MATRIX.items():
         expected = row.split()[column]
-        if route == "DELETE /delegations/{id}" and expected == "ok":
-            continue  # would revoke; other tests do
-        status = attempt(lent, route, caller)
+        if route in WOULD and expected == "ok":
+            continue
+        status = attempt(lent, route, authorization(lent[0], caller))
         allowed = (200, 201, 400, 404) if expected == "ok" else (int(expected),)
         if status not in allowed:
             wrong[route] = (status, expected)
     assert wrong == {}
+
+
+@pytest.mark.parametrize("caller", ["admin", "owner", "auditor"])
+def test_a_session_reads_what_its_role_reads_and_changes_only_what_takes_back(
+    lent: tuple[World, str, str], caller: str
+) -> None:
+    column = CALLERS.index(caller)
+    session = f"Bearer {lent[0].sign_in({'admin': ADMIN, 'owner': 'alice'}.get(caller, caller))}"
+    wrong = {}
+    for route, row in MATRIX.items():
+        expected = row.split()[column]
+        if route in WOULD and expected == "ok":
+            continue
+        reads, anyone = route.startswith("GET "), row.split()[0] == "ok"
+        if expected == "ok" and not (reads or anyone or route in OPEN_TO_SESSIONS):
+            expected = "403"
+        status = attempt(lent, route, session)
+        allowed = (200, 201, 400, 404) if expected == "ok" else (int(expected),)
+        if status not in allowed:
+            wrong[route] = (status, expected)
+    assert wrong == {}
+
+
+def test_a_session_is_enough_for_what_takes_back_and_for_asking_only() -> None:
+    """What a session may make of slots carries evidence in its body, or is refused."""
+    assert {call.route for call in CALLS if call.session} <= OPEN_TO_SESSIONS | WOULD | EVIDENT
 
 
 def test_no_signer_announces_for_another_not_even_what_it_signed_itself(running_world: World) -> None:
