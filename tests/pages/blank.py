@@ -14,7 +14,7 @@ CSP = (
 )
 BLANK = (
     "<!doctype html><html lang=en><meta name=viewport content=width=device-width>"
-    "<link rel=icon href=/static/seal.svg><title>blank</title><body>"
+    "<link rel=icon href=/static/x/seal.svg><title>blank</title><body>"
 )
 SCRIPTED = "<h1>still</h1><script src=/moves.js></script>"
 MOVES = "document.querySelector('h1').textContent = 'moved';"
@@ -48,7 +48,7 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
             web.get("/", blank),
             web.get("/scripted", scripted),
             web.get("/moves.js", moves),
-            web.get("/static/{file}", static),
+            web.get("/static/{version}/{file}", static),
             *routes,
         ]
     )
