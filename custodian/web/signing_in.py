@@ -10,12 +10,15 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from custodian import sessions
+from custodian import proofs, sessions
 from custodian.callers import COOKIE, check_page, session_caller
 from custodian.calls import BODIES, CUSTODY, STATUS, read_body
 from custodian.errors import BadInput, CustodianError, Unauthenticated
+from custodian.events import Evidence
 from custodian.site import Site
 from custodian.web.page import NOBODY, RENDERER, error_page, own_path
+from custodian.wire import parse_request
+from custodian.wire_slots import WireEvidence
 
 FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 8
@@ -39,17 +42,29 @@ async def sign_in(request: web.Request) -> web.Response:
     except CustodianError as error:
         return error_page(request, error)
     try:
-        caller = await custody.login(
-            form.get("name", "")[:64], form.get("password", "")[:1024], request.remote or ""
-        )
+        token = await _start(request, form)
     except CustodianError as error:
         return _page(request, form, problem=error.detail, status=STATUS[type(error)])
-    token, _ = await custody.change(sessions.start, caller.name)
     answer = web.Response(status=303, headers={"Location": own_path(form.get("next", "/"))})
     answer.set_cookie(
         COOKIE, token, max_age=sessions.LIFE, path="/", secure=True, httponly=True, samesite="Strict"
     )
     return answer
+
+
+async def _start(request: web.Request, form: Mapping[str, str]) -> str:
+    """Start a session by a password, or by a passkey's signature of a statement; return its token."""
+    custody, name = request.app[CUSTODY], form.get("name", "")[:64]
+    if form.get("evidence"):
+        evidence = Evidence(**parse_request(WireEvidence, form["evidence"].encode()).model_dump())
+        said, site = form.get("statement", "")[:512], custody.site
+        token, _ = await custody.change(
+            proofs.sign_in, name, said, evidence, site=site, statements=custody.statements
+        )
+        return token
+    caller = await custody.login(name, form.get("password", "")[:1024], request.remote or "")
+    token, _ = await custody.change(sessions.start, caller.name)
+    return token
 
 
 async def sign_out(request: web.Request) -> web.Response:

@@ -59,6 +59,11 @@ def clock(seconds: int) -> str:
     return f"{seconds // 60}:{seconds % 60:02}"
 
 
+def brief(seconds: int) -> str:
+    """Return a countdown that fits into a ring: days without their hours."""
+    return f"{seconds // 86_400} d" if seconds >= 86_400 else clock(seconds)
+
+
 def initials(name: str) -> str:
     """Return at most two letters that stand for a name."""
     parts = [part for part in name.replace("_", "-").replace(".", "-").split("-") if part]
@@ -121,6 +126,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "long_duration": long_duration,
     "clock": clock,
+    "brief": brief,
     "initials": initials,
     "capital": lambda text: text[:1].upper() + text[1:],
 }
