@@ -81,7 +81,7 @@ export function ofDevice(mine, deviceKey) {
   return { slot, credential: mine.credentials.find((each) => each.public === deviceKey.public) };
 }
 
-const slotsOf = (mine) => mine.slots.map(parseSlot);
+export const slotsOf = (mine) => mine.slots.map(parseSlot);
 
 function own(mine, me) {
   if (mine.name !== me.name) throw new Error(`you are signed in as ${mine.name} now; load the page again`);

@@ -11,6 +11,7 @@ const subtle = globalThis.crypto?.subtle;
 const VERSION = "custodian/slot/v1";
 const DEVICE = "custodian/device-key/v1";
 const FIELDS = ["id", "kind", "owner", "owner_public", "parameters", "public", "sealed", "type"];
+const FILE = /^custodian\/device-key\/v1\nowner: ([^\n]+)\nseed: ([^\n]+)\n(?:label: [!-~][ -~]{0,63}\n)?$/;
 const NAME = /^[a-z][a-z0-9._-]{0,62}$/;
 const within = (least, most) => (value) => Number.isSafeInteger(value) && value >= least && value <= most;
 const filled = (value) => typeof value === "string" && fromBase64(value, "a parameter of the slot").length > 0;
@@ -92,21 +93,18 @@ export async function passkeyUnlock(prf) {
 
 /** Make a device key for `owner`; return the text of its file, `file`, and what `readDeviceKey` returns. */
 export async function newDeviceKey(owner, label) {
-  if (!printable(label)) throw new Error("name the device in 1 to 64 letters, digits or signs");
+  if (!/^[!-~][ -~]{0,63}$/.test(label)) throw new Error("name the device in 1 to 64 letters, digits or signs of ASCII");
   const file = `${DEVICE}\nowner: ${owner}\nseed: ${base64(random(32))}\nlabel: ${label}\n`;
   return { file, ...(await readDeviceKey(file)) };
 }
 
 /** Read the text of a device key file: the keys `unlock` and `sign`, and the texts of their public keys. */
 export async function readDeviceKey(file) {
-  const lines = file.trimEnd().split("\n");
-  const fields = Object.fromEntries(lines.slice(1).map((line) => /^(owner|seed|label): (.*)$/.exec(line)?.slice(1) ?? []));
-  if (lines[0] !== DEVICE || !NAME.test(fields.owner ?? "") || !fields.seed) {
-    throw new Error("this file holds no device key; choose the one that was made at enrolment");
-  }
-  const seed = fromBase64(fields.seed, "the seed of the device key");
+  const [, owner, encoded] = FILE.exec(file) ?? [];
+  if (!NAME.test(owner ?? "")) throw new Error("this file holds no device key; choose the one that was made for you");
+  const seed = fromBase64(encoded, "the seed of the device key");
   if (seed.length !== 32) throw new Error("the seed of the device key is not 32 bytes long");
-  return { owner: fields.owner, ...(await deviceKeys(seed)) };
+  return { owner, ...(await deviceKeys(seed)) };
 }
 
 async function deviceKeys(seed) {
