@@ -93,7 +93,9 @@ def _person(given: Given) -> Caller:
     if device and given.user not in (None, device.owner):
         raise click.UsageError(f"the device key is {device.owner}'s, not {given.user}'s")
     name = device.owner if device else _name(given.user)
-    return Person(name, _password(given, name), device, given.ssh_key)
+    options = [f"--device-key {given.device_key}" if device else f"-u {name}"]
+    options += [f"--ssh-key {given.ssh_key}"] if given.ssh_key else []
+    return Person(name, _password(given, name), device, given.ssh_key, " ".join(options))
 
 
 def _name(user: str | None) -> str:

@@ -11,7 +11,6 @@ from custodian.commands.wishes import asked_for, limit
 from custodian.encoding import canonical_json, encode_base64, fingerprint, format_instant
 from custodian.errors import Forbidden
 from custodian.lending import Wish
-from custodian.petition import Petition
 from custodian.telling import count
 from custodian.terms import Terms
 from custodian.wire import parse_request
@@ -35,7 +34,7 @@ def make_grant(
     recipient = lending.announced_recipient(facts, wish.signer, material.announcement)
     now, nonce = datetime.now(UTC), secrets.token_bytes(16)
     terms = lending.draft(envelope, person.name, wish, recipient, now=now, nonce=nonce)
-    agree(_statement(terms, material.petition))
+    agree(_statement(terms, material))
     record = {
         "type": VERSION,
         "terms": encode_base64(bytes(terms)),
@@ -53,12 +52,16 @@ def _check_request(material: Material, wish: Wish) -> None:
         raise Forbidden(f"{petition.id} asks for {petition.key} through {petition.signer}, not for this")
 
 
-def _statement(terms: Terms, petition: Petition | None) -> list[str]:
-    """Say what is about to be agreed to, to the second."""
+def _statement(terms: Terms, material: Material) -> list[str]:
+    """Say what is about to be agreed to, to the second.
+
+    Also since when the signer runs: an announcement of before stays right, and could be shown again.
+    """
     recipients = ", ".join(fingerprint(str(each)) for each in terms.recipients)
+    since = format_instant(material.announcement.announced) if material.announcement else ""
     return [
         f"You lend your share of {terms.key} to {terms.signer}: {count(terms.uses, 'signature')},",
         f"from {format_instant(terms.start)} until {format_instant(terms.end)}; {limit(terms)}.",
-        f"Only what {terms.signer} runs now can open it: recipient {recipients}.",
-        *(asked_for(petition) or ([f"It answers: {terms.request}"] if terms.request else [])),
+        f"Only {terms.signer} as it runs since {since} can open it: recipient {recipients}.",
+        *(asked_for(material.petition) or ([f"It answers: {terms.request}"] if terms.request else [])),
     ]

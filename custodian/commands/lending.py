@@ -77,7 +77,7 @@ def delegate(
         echo_json(granted)
         return
     click.echo(f"Lent: {granted['id']}, {granted['start']} to {granted['end']}.")
-    click.echo(f"To take it back:  custodian revoke {granted['id']} -u {client.user}")
+    click.echo(f"To take it back:  custodian revoke {granted['id']} {person.options}")
 
 
 def _lend_here(

@@ -27,6 +27,7 @@ class Person:
     password: Callable[[], str]
     device: DeviceKey | None = None
     ssh: Path | None = None
+    options: str = ""  # how this was said on the command line
 
     @property
     def signs(self) -> bool:
