@@ -50,6 +50,8 @@ def check(evidence: Evidence, credential: Credential, message: bytes, site: Site
     """
     if (evidence.kind, evidence.credential) != (credential.kind, credential.id):
         raise Forbidden(f"the evidence is not by {credential.id}")
+    if credential.kind != "passkey" and (evidence.authenticator_data or evidence.client_data):
+        raise FormatError("evidence", "holds what only a passkey's does")
     _CHECKS[credential.kind](evidence, credential.public, hashlib.sha256(message).digest(), site)
 
 
