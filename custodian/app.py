@@ -34,6 +34,7 @@ from custodian.site import default_site
 from custodian.store import Store, Transaction
 from custodian.tls import server_context
 from custodian.web.pages import add_pages
+from custodian.web.setup import TLS_CERTIFICATE
 
 TICK = 5  # seconds between looks at what is due
 BACKLOG = 128  # connections that may wait to be accepted
@@ -72,6 +73,7 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
         custody.site = settings.site or default_site(settings.host, listener.getsockname()[1])
         app = make_app(custody, settings.bodies)
         add_pages(app)
+        app[TLS_CERTIFICATE] = settings.tls_certificate
         app.middlewares.insert(0, listener.watch)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()

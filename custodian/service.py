@@ -258,6 +258,10 @@ class Custody:
         self._news.setdefault(signer, set()).add(queue)
         return queue
 
+    def is_followed(self, signer: str) -> bool:
+        """Say whether the signer is connected: somebody hears the news of its leases."""
+        return bool(self._news.get(signer))
+
     def unfollow(self, signer: str, queue: asyncio.Queue[str | None]) -> None:
         self._news.get(signer, set()).discard(queue)
 
