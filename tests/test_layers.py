@@ -128,6 +128,7 @@ CUSTODIAN_SHELL = [
     "web.me",
     "web.timeline",
     "web.history",
+    "web.enrolling",
     "web.ceremony",
     "web.endings",
     "web.setup",

@@ -11,6 +11,7 @@ from custodian.service import Caller
 from custodian.store import Transaction
 from custodian.web import reading
 from custodian.web.delegations import DELEGATIONS
+from custodian.web.enrolling import show_enrol
 from custodian.web.guard import add_guard
 from custodian.web.history import HISTORY
 from custodian.web.me import ME
@@ -55,6 +56,7 @@ def add_pages(app: web.Application) -> None:
     app.middlewares.append(tell_people)
     app.router.add_get("/static/{version}/{file:.+}", statics.serve, allow_head=False)
     app.router.add_get("/", start, allow_head=False)
+    app.router.add_get("/enrol", show_enrol, allow_head=False)
     app.router.add_get("/sign-in", show_sign_in, allow_head=False)
     app.router.add_post("/sign-in", sign_in)
     app.router.add_post("/sign-out", sign_out)
