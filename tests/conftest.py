@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from bench import Bench, FakeClock, make_bench, open_store
 from running import World, make_world
+from terminals import KeyTerminal
 
 from custodian.store import Store, create_database
 
@@ -25,6 +26,16 @@ def world(running_world: World) -> World:
     """The running custodian, with nothing lent."""
     running_world.revoke_all()
     return running_world
+
+
+@pytest.fixture
+def terminal(world: World, tmp_path: Path) -> Iterator[KeyTerminal]:
+    """A terminal where alice has a device key, alice.key, which is removed at the end."""
+    made = KeyTerminal(world.daemon, tmp_path)
+    made.say("slot", "add", "--device", "laptop", "-o", "alice.key", *made.with_password("alice"))
+    yield made
+    for each in world.person("alice", "GET", "/me").ok()["credentials"]:
+        world.person("alice", "POST", f"/me/slots/{each['id']}/remove", {}).ok()
 
 
 @pytest.fixture

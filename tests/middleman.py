@@ -45,10 +45,10 @@ class Middleman:
 
     def spoken(self) -> bytes:
         """Return all that was heard, and what it says where it says it in base64 of base64."""
-        return b"\n".join([*self.heard, *(_opened(each) for each in self.heard)])
+        return b"\n".join([*self.heard, *(opened(each) for each in self.heard)])
 
 
-def _opened(request: bytes) -> bytes:
+def opened(request: bytes) -> bytes:
     """Return what stands in base64 in the members of a JSON body."""
     body = request.partition(b"\r\n\r\n")[2]
     return b"\n".join(_members(json.loads(body))) if body else b""
