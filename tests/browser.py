@@ -81,6 +81,7 @@ class Page(Heard):
     def __init__(self, connection: Connection, session: str, target: str) -> None:
         super().__init__()
         self.connection, self.session, self.target = connection, session, target
+        self.authenticators: list[str] = []
         connection.listeners[session] = self.hear
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
@@ -186,12 +187,19 @@ class Page(Heard):
 
     # --- what stands around the page
 
-    async def authenticator(self, *, prf: bool = True, verifies: bool = True, protocol: str = "ctap2") -> str:
+    async def authenticator(
+        self,
+        *,
+        prf: bool = True,
+        verifies: bool = True,
+        protocol: str = "ctap2",
+        transport: str = "",
+    ) -> str:
         """Plug in a virtual authenticator that agrees to everything; return its id."""
         await self.send("WebAuthn.enable")
         options = {
             "protocol": protocol,
-            "transport": "internal" if protocol == "ctap2" else "usb",
+            "transport": transport or ("internal" if protocol == "ctap2" else "usb"),
             "hasUserVerification": verifies,
             "isUserVerified": verifies,
             "automaticPresenceSimulation": True,
@@ -199,10 +207,14 @@ class Page(Heard):
         if protocol == "ctap2":
             options |= {"ctap2Version": "ctap2_1", "hasResidentKey": True, "hasPrf": prf}
         added = await self.send("WebAuthn.addVirtualAuthenticator", options=options)
-        return str(added["authenticatorId"])
+        self.authenticators.append(added["authenticatorId"])
+        return self.authenticators[-1]
 
-    async def unplug(self, authenticator: str) -> None:
-        await self.send("WebAuthn.removeVirtualAuthenticator", authenticatorId=authenticator)
+    async def hold_still(self, authenticator: str) -> None:
+        """Touch this one no more."""
+        await self.send(
+            "WebAuthn.setAutomaticPresenceSimulation", authenticatorId=authenticator, enabled=False
+        )
 
     async def offline(self, *, gone: bool = True) -> None:
         await self.send(

@@ -1,11 +1,14 @@
-"""Owners with passkeys: people, browsers, authenticators; what they do, done by our modules in a real page."""
+"""Owners with passkeys: what they do, done by the modules of the pages in a real browser."""
 
+import base64
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from browser import Browser, Page
+from devtools import Sent
 from running import World, password_of
 
 from custodian.callers import COOKIE
@@ -32,7 +35,7 @@ class Owner:
                 return ({function})(m, ...given);
             }}""",
             "",
-            *given_as_json(arguments),
+            *arguments,
         )
 
     async def enrol(self, *ways: str) -> None:
@@ -58,11 +61,13 @@ class Owner:
         await self.page.goto(f"{self.site}/sign-in")
         await self.page.type("#name", self.name)
         await self.page.click("#by-passkey")
-        await self.page.until("!location.pathname.startsWith('/sign-in') && document.readyState === 'complete'")
+        await self.page.until(
+            "!location.pathname.startsWith('/sign-in') && document.readyState === 'complete'"
+        )
 
     async def lend(self, key: str, *, device: str = "", **changes: Any) -> Any:
-        wish = {"key": key, "signer": "ca-1", "uses": 5, "seconds": 900, "request": ""} | changes
         passkey = changes.pop("passkey", not device)
+        wish = {"key": key, "signer": "ca-1", "uses": 5, "seconds": 900, "request": ""} | changes
         return await self.run(
             "lending",
             "(m, wish, name, device, passkey) => m.lend({ wish, me: { name }, device, passkey })",
@@ -72,12 +77,73 @@ class Owner:
             passkey,
         )
 
+    async def make_grant(self, key: str) -> Any:
+        """Make what `lend` would send, and send nothing."""
+        return await self.run(
+            "lending",
+            """async (m, wish, name) => {
+                const real = globalThis.fetch;
+                let grant = null;
+                globalThis.fetch = async (path, options) => {
+                    if (options.method === "GET") return real(path, options);
+                    grant = JSON.parse(options.body);
+                    return new Response("{}");
+                };
+                await m.lend({ wish, me: { name } }).finally(() => { globalThis.fetch = real; });
+                return grant;
+            }""",
+            {"key": key, "signer": "ca-1", "uses": 5, "seconds": 900, "request": ""},
+            self.name,
+        )
+
+    async def lie(self, key: str, envelope: str, signer: dict[str, str]) -> None:
+        """Make this page see another envelope and signer than the custodian has."""
+        await self.page.js(
+            """(key, envelope, signer) => {
+                const real = globalThis.fetch;
+                globalThis.fetch = async (path, options) => {
+                    const said = await real(path, options);
+                    const answer = await said.clone().json();
+                    if (path.endsWith(`/keys/${key}`)) answer.envelope = envelope;
+                    else if (!path.endsWith("/signers")) return said;
+                    else Object.assign(answer.find(({ name }) => name === signer.name), signer);
+                    return new Response(JSON.stringify(answer), { headers: said.headers });
+                };
+            }""",
+            key,
+            envelope,
+            signer,
+        )
+
+    async def add(self, kind: str, **proof: str) -> Any:
+        return await self.run(
+            "ways",
+            """async (m, kind, proof, rpId) => {
+                const { call } = await import("/static/any/api.js");
+                const me = await call("GET", "/me");
+                const known = me.credentials.map(({ handle }) => handle).filter(Boolean);
+                const make = kind === "passkey" ? m.makePasskey : m.makeDevice;
+                const way = await make({ owner: me.name, label: "another", rpId, known });
+                return m.addWay({ me, way, proof });
+            }""",
+            kind,
+            proof,
+            RP_ID,
+        )
+
+    async def remove(self, way: str, **proof: str) -> Any:
+        return await self.run(
+            "ways",
+            """async (m, id, proof) => {
+                const { call } = await import("/static/any/api.js");
+                return m.removeWay({ me: await call("GET", "/me"), id, proof });
+            }""",
+            way,
+            proof,
+        )
+
     async def me(self) -> Any:
         return await self.run("api", "(m) => m.call('GET', '/me')")
-
-
-def given_as_json(arguments: tuple[Any, ...]) -> list[Any]:
-    return [list(each) if isinstance(each, tuple) else each for each in arguments]
 
 
 async def newcomer(browser: Browser, world: World, site: str, **authenticator: Any) -> Owner:
@@ -119,14 +185,33 @@ def key_for(world: World, *owners: Owner) -> str:
     return name
 
 
-def secret_forms(secret: bytes) -> list[re.Pattern[str]]:
-    """Every way in which a secret might be written in a request."""
-    import base64  # noqa: PLC0415
+def leaked(secrets: Iterable[bytes], sent: Iterable[Sent]) -> list[tuple[int, str]]:
+    """Return which secret is in which request: in its address, headers or body, however it is written."""
+    secrets = list(secrets)
+    found = []
+    for request in sent:
+        text = f"{request.url} {' '.join(request.headers.values())} {request.body}"
+        whole = text.encode("latin-1", "replace")
+        seen = [whole, *(decoded(each) for each in BASE64.findall(text)), *map(unhexed, HEX.findall(text))]
+        found += [
+            (number, request.url)
+            for number, secret in enumerate(secrets)
+            if any(secret in each for each in seen)
+        ]
+    return found
 
-    forms = {
-        secret.decode("latin-1"),
-        secret.hex(),
-        base64.b64encode(secret).decode().rstrip("="),
-        base64.urlsafe_b64encode(secret).decode().rstrip("="),
-    }
-    return [re.compile(re.escape(each), re.IGNORECASE if each == secret.hex() else 0) for each in forms]
+
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}")
+HEX = re.compile(r"(?:[0-9a-fA-F]{2}){8,}")
+
+
+def decoded(text: str) -> bytes:
+    """Decode either alphabet, from each of the four places where a group may begin."""
+    plain = text.replace("-", "+").replace("_", "/")
+    starts = (plain[at : at + (len(plain) - at) // 4 * 4] for at in range(4))
+    tail = plain + "=" * (-len(plain) % 4) if len(plain) % 4 != 1 else ""
+    return b" ".join(base64.b64decode(each) for each in (*starts, tail))
+
+
+def unhexed(text: str) -> bytes:
+    return bytes.fromhex(text)
