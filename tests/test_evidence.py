@@ -238,7 +238,7 @@ def test_an_origin_gives_the_domain_of_passkeys(origin, rp_id):
     ],
 )
 def test_an_origin_that_has_no_passkeys_or_is_none_is_refused(origin):
-    with pytest.raises(BadInput, match="^origin: must"):
+    with pytest.raises(BadInput, match=r"^origin: must"):
         parse_site(origin)
 
 
