@@ -16,6 +16,7 @@ from custodian.commands.history import history
 from custodian.commands.keys import key, status
 from custodian.commands.lending import delegate, delegations, revoke
 from custodian.commands.people import enrol, owner, signer
+from custodian.commands.requests import request
 from custodian.commands.slots import slot
 
 
@@ -114,7 +115,20 @@ def notify_test(receivers: tuple[str, ...], directory: Path | None, config: Path
         sys.exit(1)
 
 
-for command in (owner, enrol, signer, key, slot, delegate, grant, delegations, revoke, status, history):
+for command in (
+    owner,
+    enrol,
+    signer,
+    key,
+    slot,
+    request,
+    delegate,
+    grant,
+    delegations,
+    revoke,
+    status,
+    history,
+):
     main.add_command(command)
 
 

@@ -18,12 +18,13 @@ from typing import Any
 from custodian.checkwords import check_words
 from custodian.encoding import (
     canonical_json,
+    decode_base64,
     format_instant,
     parse_canonical_json,
     parse_instant,
     parse_name,
 )
-from custodian.errors import FormatError
+from custodian.errors import Forbidden, FormatError
 from custodian.fields import Fields, parse_hex128
 from custodian.terms import MAX_LIFE, MAX_USES, Constraints, Purpose, parse_constraints
 
@@ -126,6 +127,18 @@ def parse_petition(data: bytes) -> Petition:
     fields.no_more()
     if not timedelta(0) < petition.expires - petition.made <= MAX_WAIT:
         raise FormatError("request.expires", f"must be within {MAX_WAIT.days} days after it was made")
+    return petition
+
+
+def parse_shown(body: str, request: str) -> Petition:
+    """Parse the petition, in base64, that a custodian shows for the id `request`.
+
+    Raises:
+        FormatError: it is not one. Forbidden: it is another: the id is of its digest.
+    """
+    petition = parse_petition(decode_base64(body, "request"))
+    if petition.id != request:
+        raise Forbidden(f"the custodian gave another request for {request}; lend nothing, tell an auditor")
     return petition
 
 

@@ -1,9 +1,13 @@
 """What crosses the wire about requests: somebody needs a key, its owners answer."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from custodian.encoding import parse_duration
+from custodian.errors import Forbidden
+from custodian.petition import Petition, parse_shown
 from custodian.terms import MAX_USES
 from custodian.wire import Duration, Instant, Line, Name, Wire, WireConstraints
 
@@ -71,3 +75,19 @@ class RequestView(Wire):
 
 class Decline(Wire):
     reason: Annotated[Reason, Field(min_length=1)]
+
+
+def parse_made(asked: AskRequest, view: Mapping[str, Any]) -> Petition:
+    """Return the petition that a custodian says it made of what was asked: the check words are of it.
+
+    Raises:
+        Forbidden: it says something else. FormatError: it is no petition.
+    """
+    made = parse_shown(view["body"], view["id"])
+    limits = asked.constraints.domain()
+    wanted = (asked.key, asked.signer, asked.uses, limits, asked.reason, asked.on_behalf)
+    if wanted != (made.key, made.signer, made.uses, made.constraints, made.reason, made.on_behalf) or (
+        parse_duration(asked.duration, "duration").total_seconds() != made.seconds
+    ):
+        raise Forbidden("the custodian made something else of what was asked; withdraw it, tell an auditor")
+    return made

@@ -154,6 +154,47 @@ def serve(directory: Path) -> None:
 
 @main.command()
 @DIRECTORY
+@click.option("--key", default="", help="The key; default: the one this signer signs with.")
+@click.option("--uses", type=click.IntRange(1), required=True, help="How many signatures.")
+@click.option(
+    "--for", "life", required=True, metavar="TIME", help="How long each owner should lend: 15m, 2d."
+)
+@click.option("--reason", required=True, help="Why; owners decide by it.")
+@click.option("--by", "on_behalf", default="", metavar="NAME", help="Who needs it, as owners know them.")
+@click.option("--profile", "profiles", multiple=True, help="Only this signing profile; may be repeated.")
+@click.option("--name", "names", multiple=True, help="Only for this name, or *.example.com; may be repeated.")
+@click.option("--max-validity", metavar="TIME", help="Only certificates valid for at most this long.")
+@click.option("--allow-ca", is_flag=True, help="Also certificates of CAs.")
+@click.option("--expires-in", default="1d", show_default=True, metavar="TIME", help="How long it waits.")
+@click.option("--wait", "waits", is_flag=True, help="Wait for the answer: exit status 0 if a quorum lends.")
+def request(directory: Path, *, life: str, waits: bool, **asked: Any) -> None:
+    """Ask the owners to lend the key to this signer.
+
+    Read the check words aloud to an owner who asks: they are made on this machine, of what was asked.
+
+    \b
+    Example: signer request --uses 10 --for 1h --name '*.example.com' \\
+                 --reason "renew the front ends" --by eve --wait
+    """
+    from custodian.encoding import format_instant, parse_duration
+    from signer.asking import ask, wait
+
+    most = asked.pop("max_validity")
+    limits = {
+        "profiles": list(asked.pop("profiles")),
+        "names": list(asked.pop("names")),
+        "max_validity": int(parse_duration(most, "--max-validity").total_seconds()) if most else 0,
+        "ca": asked.pop("allow_ca"),
+    }
+    petition = asyncio.run(ask(directory, {**asked, "duration": life, "constraints": limits}))
+    click.echo(f"Asked: {petition.id}, until {format_instant(petition.expires)}.")
+    click.echo(f"Check words, for owners who ask you: {' '.join(petition.words)}")
+    if waits:
+        click.echo(asyncio.run(wait(directory, petition, lambda said: click.echo(said, err=True))))
+
+
+@main.command()
+@DIRECTORY
 @click.option("--json", "as_json", is_flag=True, help="Print what the signer answered.")
 def status(directory: Path, as_json: bool) -> None:
     """Show what is open, until when, and which hardening took.

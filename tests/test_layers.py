@@ -146,6 +146,8 @@ CUSTODIAN_SHELL = [
     "commands.people",
     "commands.keys",
     "commands.lending",
+    "commands.shown",
+    "commands.requests",
     "commands.grants",
     "commands.slots",
     "commands.history",
@@ -183,6 +185,7 @@ SIGNER_SHELL = [
     "config",
     "api",
     "app",
+    "asking",
     "enrolment",
     "__main__",
 ]

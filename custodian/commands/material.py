@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from custodian.client import Client, place
 from custodian.encoding import canonical_json, decode_base64, encode_base64, parse_instant
 from custodian.envelope import Envelope, parse_envelope
-from custodian.errors import BadInput, Forbidden, NotFound
+from custodian.errors import BadInput, NotFound
 from custodian.evidence import Credential
 from custodian.lending import Announcement
-from custodian.petition import Petition, parse_petition
+from custodian.petition import Petition, parse_petition, parse_shown
 from custodian.sealing import parse_public_key
 from custodian.slots import Slot, parse_slot
 from custodian.wire import parse_request
@@ -58,11 +58,7 @@ def fetch_material(client: Client, key: str, signer: str, request: str = "") -> 
 
 def fetch_petition(client: Client, request: str) -> Petition:
     """Return what a request says. Raises Forbidden if the custodian gives another one: its id is a digest."""
-    view = client.call("GET", place("requests", request))
-    petition = parse_petition(decode_base64(view["body"], "request"))
-    if petition.id != request:
-        raise Forbidden(f"the custodian gave another request for {request}; lend nothing, tell an auditor")
-    return petition
+    return parse_shown(client.call("GET", place("requests", request))["body"], request)
 
 
 def parse_material(data: bytes) -> Material:
