@@ -1,37 +1,13 @@
 """A Chromium for the run, a custodian with its pages for each file, a browser for each test."""
 
-import base64
-import hashlib
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from browser import Browser, Page, browsing
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from devtools import CHROMIUM, Chromium
 from running import Daemon, World, make_daemon, populate
-
-from custodian.tls import make_certificate
-
-HOSTS = ("elsewhere.localhost",)
-
-
-class Tls:
-    """One certificate for every server of the run: a browser is told at its start what to trust."""
-
-    def __init__(self) -> None:
-        self.certificate, self.key = make_certificate(HOSTS, datetime.now(UTC))
-        public = x509.load_pem_x509_certificate(self.certificate).public_key()
-        spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self.digest = base64.b64encode(hashlib.sha256(spki).digest()).decode()
-
-    def write(self, directory: Path) -> None:
-        """Take the place of the certificate that a custodian made for itself."""
-        (directory / "tls.pem").write_bytes(self.certificate)
-        (directory / "tls.key").write_bytes(self.key)
+from trusted import Tls
 
 
 @pytest.fixture(scope="session")
