@@ -142,8 +142,10 @@ def lede(asked: Sequence[Asked], role: str) -> str:
     if not mine:
         return "When somebody needs your share, their request appears here by itself."
     keys = listed(sorted({each.view.key for each in mine}))
-    if any(each.decides for each in mine):
-        return f"Your share of {keys} is needed, and your answer decides."
+    deciding = sum(each.decides for each in mine)
+    if deciding:
+        where = "" if deciding == len(mine) else f" for {number(deciding)} of them"
+        return f"Your share of {keys} is needed, and{where} your answer decides."
     return f"Your share of {keys} is needed. Nothing can be signed until enough owners agree."
 
 

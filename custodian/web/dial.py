@@ -65,7 +65,7 @@ class Dial:
     @property
     def arcs(self) -> list[Arc]:
         """Return the arcs; a closed quorum has no gaps."""
-        gap = 0.0 if self.outlook.open else GAP
+        gap = -0.5 if self.outlook.open else GAP  # a little over, or a hair shows between them
         step = CIRCLE / self.whole
         return [Arc(step - gap, -(n * step + gap / 2), n < self.have) for n in range(self.whole)]
 

@@ -39,8 +39,11 @@ async def show_me(visit: Visit) -> dict[str, Any]:
     def look(tx: Transaction) -> dict[str, Any]:
         account = accounts.find_account(tx, visit.me.name)
         public = account.public if account else ""
+        found = ways(tx, visit.me.name)
+        kinds = {each.kind for each in found if each.opens and each.proves}
         return {
-            "ways": ways(tx, visit.me.name),
+            "ways": found,
+            "proofs": [kind for kind in ("password", "passkey", "device") if kind in kinds],
             "fingerprint": fingerprint(public) if public else "",
             "origin": visit.custody.site.origin,
             "rp_id": visit.custody.site.rp_id,

@@ -1,62 +1,83 @@
-// One's own page: add a passkey, which opens one's share and proves who one is.
-//
-// The owner's key is sealed to the new passkey by the custodian, in a process that sees the password and ends;
-// the passkey's own secret never leaves this page.
+// One's own page: more ways to open one's share, and fewer.
 
-import { basic, call } from "./api.js";
-import { canonicalJson, sha256 } from "./bytes.js";
+import { call } from "./api.js";
 import { refresh, sentence } from "./live.js";
-import { assertion, available, createPasskey } from "./passkey.js";
-import { publicText } from "./slots.js";
+import { addWay, makeDevice, makePasskey, removeWay } from "./ways.js";
 
-const form = document.getElementById("add-passkey");
-const problem = form.querySelector("[data-problem]");
+const form = document.getElementById("change");
 
-async function add() {
-  const owner = document.body.dataset.me;
-  const password = form.elements.password.value;
-  if (!password) throw new Error("type your password: it proves that it is you who adds a passkey");
-  const label = form.elements.label.value.trim() || "passkey";
-  const { credentials } = await call("GET", "/me");
-  const known = credentials.filter(({ kind }) => kind === "passkey").map(({ handle }) => handle);
-  const { credential, salt, unlock } = await createPasskey({ owner, label, rpId: form.dataset.rpId, known });
-  const body = { credential, possession: await possession(owner, credential) };
-  if (unlock) Object.assign(body, { public: await publicText(unlock), parameters: { credential: credential.handle, salt } });
-  await call("POST", "/me/slots", body, { authorization: basic(owner, password) });
-  return unlock !== null;
+async function change(button) {
+  const me = await call("GET", "/me");
+  const proof = await proofOf();
+  if (button.name === "remove") {
+    await removeWay({ me, id: button.value, proof });
+    return `${button.value} is removed.`;
+  }
+  const way = await make[button.value](me);
+  await addWay({ me, way, proof });
+  if (!way.unlock) return "It signs for you, but this authenticator cannot open your share: keep another way to do that.";
+  return "It opens your share from now on.";
 }
 
-/** The new passkey signs what is added: so nobody adds one that is not theirs. */
-async function possession(owner, { id, kind, public: key, handle }) {
-  const added = { type: "custodian/slot-added/v1", owner, slot: "", credential: `${kind} ${key}` };
-  const { evidence } = await assertion({ challenge: await sha256(canonicalJson(added)), credentials: [{ id, handle }] });
-  return evidence;
+async function proofOf() {
+  const { proof, password, device } = form.elements;
+  if (proof.value === "passkey") return {};
+  if (proof.value === "password") {
+    if (!password.value) throw new Error("type your password, which proves that it is you");
+    return { password: password.value };
+  }
+  if (!device.files.length) throw new Error("choose your device key file, which proves that it is you");
+  return { device: await device.files[0].text() };
+}
+
+const make = {
+  passkey: (me) => {
+    const known = me.credentials.filter(({ kind }) => kind === "passkey").map(({ handle }) => handle);
+    return makePasskey({ owner: me.name, label: label("passkey"), rpId: form.dataset.rpId, known });
+  },
+  device: async (me) => {
+    const way = await makeDevice({ owner: me.name, label: label("device") });
+    save(`${way.credential.id}.key`, way.file);
+    return way;
+  },
+};
+
+const label = (usual) => form.elements.label.value.trim() || usual;
+
+/** Give the file to its owner before it counts: a key that nobody kept opens nothing. */
+function save(name, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 async function send(button) {
-  problem.hidden = true;
-  button.disabled = true;
+  const said = { done: form.querySelector("[data-done]"), problem: form.querySelector("[data-problem]") };
+  const say = (how, text) => [said[how].textContent, said[how].hidden] = [text, false];
+  said.done.hidden = said.problem.hidden = true;
+  button.setAttribute("aria-busy", "true");
   try {
-    const opens = await add();
+    say("done", await change(button));
     form.reset();
-    form.removeAttribute("data-touched");
-    if (!opens) say("It signs for you, but this authenticator cannot open your share: keep another way to do that.");
     refresh();
   } catch (error) {
-    say(sentence(error.message));
+    say("problem", sentence(error.message));
   } finally {
-    button.disabled = false;
-    form.elements.password.value = "";
+    button.removeAttribute("aria-busy");
+    if (form.elements.password) form.elements.password.value = "";
+    showProof();
   }
 }
 
-function say(text) {
-  problem.textContent = text;
-  problem.hidden = false;
+function showProof() {
+  for (const field of form.querySelectorAll("[data-proof]")) field.hidden = field.dataset.proof !== form.elements.proof.value;
 }
 
-form.hidden = !available().ok;
+form.addEventListener("input", showProof);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  send(event.submitter);
+  if (event.submitter.getAttribute("aria-busy") !== "true") send(event.submitter);
 });
+showProof();
