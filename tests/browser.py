@@ -59,7 +59,7 @@ class Person:
         attached = await self.browser.connection.send(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
         )
-        page = Page(self.browser.connection, attached["sessionId"], target["targetId"])
+        page = Page(self, attached["sessionId"], target["targetId"])
         self.browser.pages.append(page)
         await page.prepare()
         if not javascript:
@@ -78,11 +78,12 @@ class Person:
 
 
 class Page(Heard):
-    def __init__(self, connection: Connection, session: str, target: str) -> None:
+    def __init__(self, person: Person, session: str, target: str) -> None:
         super().__init__()
-        self.connection, self.session, self.target = connection, session, target
+        self.person, self.session, self.target = person, session, target
+        self.connection = person.browser.connection
         self.authenticators: list[str] = []
-        connection.listeners[session] = self.hear
+        self.connection.listeners[session] = self.hear
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         return await self.connection.send(method, session=self.session, **params)
