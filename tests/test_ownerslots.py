@@ -8,12 +8,13 @@ import pytest
 from authenticators import SITE, Passkey, SshKeygen, device, device_credential, device_slot, needs_ssh_keygen
 from bench import ADMIN, KDF, Bench
 from examples import private_key
-from running import Answer, World, basic, password_of
+from owners import Owner, wired
+from running import World, basic, password_of
 
 from custodian import accounts, ownerslots, sessions
 from custodian.encoding import decode_base64, encode_base64
 from custodian.errors import Conflict, Forbidden, FormatError, NotFound, Unauthenticated
-from custodian.evidence import Credential, enrolled, slot_added, slot_removed
+from custodian.evidence import enrolled, slot_added, slot_removed
 from custodian.ownerslots import Newcomer
 from custodian.sealing import PrivateKey
 from custodian.site import Site
@@ -252,48 +253,10 @@ def test_others_than_owners_enrol_with_a_password_or_an_identity(bench: Bench, r
 # --- over the wire
 
 
-def wired(credential: Credential) -> dict[str, str]:
-    names = ("id", "kind", "label", "public", "handle")
-    return {name: getattr(credential, name) for name in names}
-
-
 @pytest.fixture(scope="module")
-def owner(running_world: World) -> "Owner":
+def owner(running_world: World) -> Owner:
+    running_world.enrol("owner", "erin")
     return Owner(running_world, "erin")
-
-
-class Owner:
-    """An owner at a terminal who has enrolled with a password."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world, self.name = world, name
-        world.enrol("owner", name)
-        self.site = Site(f"https://localhost:{world.daemon.url.rpartition(':')[2]}", "localhost")
-        self.device, self.passkey = device(name), Passkey(self.site)
-
-    def call(self, path: str, body: Any, *, session: bool = False) -> Answer:
-        authorization = f"Bearer {self.world.sign_in(self.name)}" if session else basic(self.name)
-        return self.world.daemon.call("POST", path, body, authorization=authorization)
-
-    def me(self) -> dict[str, Any]:
-        return self.world.person(self.name, "GET", "/me").ok()
-
-    def ids(self) -> tuple[list[str], list[str]]:
-        me = self.me()
-        slots = [parse_slot(decode_base64(each, "slot")).id for each in me["slots"]]
-        return slots, [each["id"] for each in me["credentials"]]
-
-
-def addition(owner: Owner, **changes: Any) -> dict[str, Any]:
-    """What makes a device slot with the owner's password."""
-    credential = device_credential(owner.device)
-    message = slot_added(owner.name, "", f"device {owner.device.public}")
-    return {
-        "public": str(owner.device.unlock.public),
-        "parameters": {"label": "laptop"},
-        "credential": wired(credential),
-        "possession": owner.device.agree(message, credential.id).model_dump(),
-    } | changes
 
 
 def test_an_owner_adds_a_device_by_password_then_a_passkey_by_the_device_then_drops_the_password(
@@ -301,7 +264,7 @@ def test_an_owner_adds_a_device_by_password_then_a_passkey_by_the_device_then_dr
 ):
     """The custodian sees the owner's key never more: what is added later is sealed on the owner's side."""
     assert owner.ids() == (["password"], [])
-    me = owner.call("/me/slots", addition(owner)).ok()
+    me = owner.call("/me/slots", owner.device_by_password()).ok()
     slot = parse_slot(decode_base64(me["slots"][0], "slot"))
     assert (slot.id, slot.kind, dict(slot.parameters)) == ("device-laptop", "device", {"label": "laptop"})
     key = slot.open(owner.device.unlock)
@@ -329,6 +292,7 @@ def test_an_owner_adds_a_device_by_password_then_a_passkey_by_the_device_then_dr
 
 @pytest.fixture(scope="module")
 def frank(running_world: World) -> Owner:
+    running_world.enrol("owner", "frank")
     return Owner(running_world, "frank")
 
 
@@ -336,10 +300,10 @@ def test_a_new_credential_proves_itself(frank: Owner):
     other = device("somebody").agree(
         slot_added("frank", "", f"device {frank.device.public}"), "device-laptop"
     )
-    assert frank.call("/me/slots", addition(frank, possession=other.model_dump())).status == 403
-    assert frank.call("/me/slots", addition(frank, possession=None)).status == 400
+    assert frank.call("/me/slots", frank.device_by_password(possession=other.model_dump())).status == 403
+    assert frank.call("/me/slots", frank.device_by_password(possession=None)).status == 400
     of_erin = device("frank").agree(slot_added("erin", "", f"device {frank.device.public}"), "device-laptop")
-    assert frank.call("/me/slots", addition(frank, possession=of_erin.model_dump())).status == 403
+    assert frank.call("/me/slots", frank.device_by_password(possession=of_erin.model_dump())).status == 403
     assert frank.ids() == (["password"], [])
 
 
@@ -372,14 +336,14 @@ def test_evidence_by_a_stranger_adds_and_removes_nothing(frank: Owner):
     ],
 )
 def test_bad_input_adds_nothing(frank: Owner, changes: dict[str, Any]):
-    answer = frank.call("/me/slots", addition(frank, **changes))
+    answer = frank.call("/me/slots", frank.device_by_password(**changes))
     assert answer.status in (400, 403)
     assert frank.ids() == (["password"], [])
 
 
 def test_a_slot_for_the_password_of_somebody_else_is_not_made(running_world: World, frank: Owner):
     """A session says who it is; without the password nothing opens the owner's key."""
-    assert frank.call("/me/slots", addition(frank), session=True).status == 403
+    assert frank.call("/me/slots", frank.device_by_password(), session=True).status == 403
 
 
 def test_an_owner_enrols_with_devices_only_and_no_password_ever_logs_in(running_world: World):
@@ -413,6 +377,7 @@ def test_an_owner_enrols_with_devices_only_and_no_password_ever_logs_in(running_
 @needs_ssh_keygen
 def test_an_ssh_key_proves_but_opens_nothing(running_world: World, tmp_path):
     world, owner = running_world, Owner(running_world, "heidi")
+    world.enrol("owner", "heidi")
     keygen = SshKeygen(tmp_path, "ed25519")
     message = slot_added("heidi", "", f"ssh {keygen.public}")
     body = {"credential": wired(keygen.credential()), "possession": keygen.agree(message).model_dump()}
