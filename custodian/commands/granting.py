@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from custodian import lending
 from custodian.commands.material import Material
 from custodian.commands.signing import Person
-from custodian.commands.wishes import asked_for, limit
+from custodian.commands.wishes import answered, limit
 from custodian.encoding import canonical_json, encode_base64, fingerprint, format_instant
 from custodian.errors import Forbidden
 from custodian.lending import Wish
@@ -63,5 +63,5 @@ def _statement(terms: Terms, material: Material) -> list[str]:
         f"You lend your share of {terms.key} to {terms.signer}: {count(terms.uses, 'signature')},",
         f"from {format_instant(terms.start)} until {format_instant(terms.end)}; {limit(terms)}.",
         f"Only {terms.signer} as it runs since {since} can open it: recipient {recipients}.",
-        *(asked_for(material.petition) or ([f"It answers: {terms.request}"] if terms.request else [])),
+        *answered(material.petition, terms.request),
     ]

@@ -104,12 +104,12 @@ def _lend_here(
 def _lend_there(client: Client, key: str, asked: dict[str, Any], *, yes: bool) -> Any:
     """Have the custodian lend, with the password that the call carries."""
     from custodian.commands.material import fetch_petition
-    from custodian.commands.wishes import asked_for, make_wish, wish_body, wish_sentence
+    from custodian.commands.wishes import answered, make_wish, wish_body, wish_sentence
 
     request = asked["request"]
     petition = fetch_petition(client, request) if REQUEST.fullmatch(request) else None
     wish = make_wish(asked, petition)
-    said = [wish_sentence(key, wish), *asked_for(petition)]
+    said = [wish_sentence(key, wish), *answered(petition, wish.request)]
     _agree(said, yes=yes or petition is None)  # the password that is asked for next is consent enough
     return client.call("POST", "/delegations", wish_body(key, wish))
 

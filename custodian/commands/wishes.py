@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from custodian.commands.shown import asked
 from custodian.encoding import format_instant, parse_duration, parse_instant
 from custodian.lending import Wish
 from custodian.petition import Petition
@@ -13,26 +14,26 @@ from custodian.telling import count, duration, limits
 from custodian.terms import Constraints, Terms
 
 
-def make_wish(asked: Mapping[str, Any], petition: Petition | None) -> Wish:
+def make_wish(said: Mapping[str, Any], petition: Petition | None) -> Wish:
     """Return what the options say, and what they leave out as the request asks for it, never more."""
-    validity = asked["max_validity"]
+    validity = said["max_validity"]
     wanted = petition.constraints if petition else Constraints()
-    uses, life = asked["uses"], asked["duration"]
-    if not petition and not (asked["signer"] and uses and life):
+    uses, life = said["uses"], said["duration"]
+    if not petition and not (said["signer"] and uses and life):
         raise click.UsageError("say --signer, --uses and --for, or --request with the id of a request")
     seconds = timedelta(seconds=petition.seconds) if petition else timedelta(0)
     return Wish(
-        signer=asked["signer"] or (petition.signer if petition else ""),
+        signer=said["signer"] or (petition.signer if petition else ""),
         uses=uses or (petition.uses if petition else 0),
-        start=parse_instant(asked["start"], "--start") if asked["start"] else None,
+        start=parse_instant(said["start"], "--start") if said["start"] else None,
         duration=parse_duration(life, "--for") if life else seconds,
         constraints=Constraints(
-            profiles=tuple(asked["profiles"]) or wanted.profiles,
-            names=tuple(asked["names"]) or wanted.names,
+            profiles=tuple(said["profiles"]) or wanted.profiles,
+            names=tuple(said["names"]) or wanted.names,
             max_validity=_seconds(validity, "--max-validity") if validity else wanted.max_validity,
-            ca=asked["allow_ca"] or wanted.ca,
+            ca=said["allow_ca"] or wanted.ca,
         ),
-        request=asked["request"] or (petition.id if petition else ""),
+        request=said["request"] or (petition.id if petition else ""),
     )
 
 
@@ -55,16 +56,11 @@ def wish_sentence(key: str, wish: Wish) -> str:
     return f"You lend your share of {key} to {wish.signer}: {uses}, for {life} from {start}; {limit(wish)}."
 
 
-def asked_for(petition: Petition | None) -> list[str]:
-    """Say what is answered, and the check words as this machine makes them of what is asked."""
+def answered(petition: Petition | None, request: str) -> list[str]:
+    """Say what is answered: what a request asks for, as this machine reads it, or a ticket's name."""
     if petition is None:
-        return []
-    asker = f"{petition.asker} for {petition.on_behalf}" if petition.on_behalf else petition.asker
-    asked = f"{count(petition.uses, 'signature')} within {duration(petition.seconds)}"
-    return [
-        f"It answers {petition.id}: {asker} asks for {asked}, because: {petition.reason}",
-        f"Check words, to be heard from who asks: {' '.join(petition.words)}",
-    ]
+        return [f"It answers: {request}"] if request else []
+    return ["It answers this; hear the check words from who asks:", *asked(petition)]
 
 
 def limit(lent: Wish | Terms) -> str:
