@@ -148,10 +148,7 @@ def _names(text: str, entry: Entry) -> Iterator[Part]:
     if entry["actor"]["role"] == "signer":
         machines.add(entry["actor"]["name"])
     known = sorted(filter(None, people | machines), key=len, reverse=True)
-    if not known:
-        yield Part("text", text)
-        return
-    pattern = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, known))})(?![\w-])")
+    pattern = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, known)) or '(?!)'})(?![\w-])")
     for index, piece in enumerate(pattern.split(text)):
         if piece:
             kind = "text" if index % 2 == 0 else "code" if piece in machines else "name"

@@ -1,7 +1,9 @@
 // Becoming an owner with passkeys and device keys: at least two ways to open one's share, made in this page.
 
+import { privateKey } from "./hpke.js";
 import { finish, invitation, sentence } from "./invitation.js";
 import { available } from "./passkey.js";
+import { publicText } from "./slots.js";
 import { enrol, makeDevice, makePasskey, missing, newOwner } from "./ways.js";
 
 const form = document.getElementById("by-ways");
@@ -50,7 +52,10 @@ function showMissing() {
 async function press(button) {
   const { code, name } = invitation();
   owner ??= newOwner(name);
-  if (button.name === "enrol") return finish(await enrol(owner, code));
+  if (button.name === "enrol") {
+    const own = await publicText(await privateKey(owner.key)); // what is compared is what was made here
+    return finish({ ...(await enrol(owner, code)), public: own });
+  }
   const { label } = form.elements;
   const way = await make[button.value](name, label.value.trim());
   owner.ways.push(way);

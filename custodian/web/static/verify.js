@@ -98,11 +98,14 @@ function checkPlace(line, seq) {
   } catch {
     throw new Finding(`Entry ${number(seq)} is damaged`, "It is not an entry any more.", { seq });
   }
-  if (told > seq) throw missing(seq);
+  if (told > seq) throw missing(seq, told);
   if (told !== seq) throw new Finding(`Entry ${number(seq)} was changed`, `Another stands in its place, ${told}.`, { seq });
 }
 
-const missing = (seq) => new Finding(`Entry ${number(seq)} is missing`, "The entries after it do not follow the ones before it.", { seq });
+function missing(seq, next = null) {
+  const detail = next === null ? "Nor is any after it there." : `Entry ${number(next)} stands in its place.`;
+  return new Finding(`Entry ${number(seq)} is missing`, detail, { seq });
+}
 
 /** The first entry with which the history is no longer what the custodian signed. */
 async function findBad(levels, size, vkey) {
