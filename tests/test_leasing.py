@@ -35,7 +35,8 @@ def test_one_owner_alone_opens_nothing_and_the_answer_says_who_is_missing(world:
     assert answer.json["needed"] == 1
     assert answer.json["any_of"] == ["alice", "carol"]
     assert answer.json["granted"] == ["bob"]
-    assert answer.json["detail"] == "1 more of the owners of ca must delegate: alice or carol"
+    who = "1 more of the owners of ca must delegate: alice or carol"
+    assert answer.json["detail"] == f"{who}; request {answer.json['request']} asks them"
 
 
 def test_a_signer_that_saw_more_history_than_there_is_is_told_so_and_nothing_is_spent(world: World) -> None:
