@@ -20,7 +20,7 @@ from custodian.requests import (
     tell,
 )
 from custodian.store import Transaction
-from custodian.terms import Constraints
+from custodian.terms import MAX_LIFE, Constraints
 
 MOST_WAITING = 32  # of one who asks
 MOST_AUTOMATIC = 8  # of one signer and key
@@ -56,6 +56,8 @@ def make(tx: Transaction, asker: Actor, need: Need) -> Request:
     _check_signer(tx, key, asker, need.signer)
     if need.on_behalf and asker.role != "signer":
         raise BadInput("on_behalf", "is for signers to say; people ask in their own name")
+    if need.duration > MAX_LIFE:
+        raise BadInput("duration", f"must be at most {MAX_LIFE.days} days")
     if need.patience > MAX_WAIT:
         raise BadInput("expires_in", f"must be at most {MAX_WAIT.days} days")
     _check_count(tx, asker)
