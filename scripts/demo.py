@@ -232,6 +232,11 @@ class Demo:
     def password_file(self, name: str) -> Path:
         return self.file(f"password-{name}", self.passwords[name])
 
+    @property
+    def pages_url(self) -> str:
+        """Where the pages are: by a name, since browsers have no passkeys for an address."""
+        return self.custodian_url.replace("127.0.0.1", "localhost") + "/"
+
     def cfssl_policy(self) -> Path:
         usages = ["digital signature", "key encipherment"]
         server = {"expiry": "720h", "usages": [*usages, "server auth"]}
@@ -310,6 +315,7 @@ class Demo:
         values = {
             "CUSTODIAN_URL": self.custodian_url,
             "CUSTODIAN_CA": self.custodian_dir / "tls.pem",
+            "PAGES_URL": self.pages_url,
             "SIGNER_URL": self.signer_url,
             "SIGNER_AUTH_KEY": self.auth_key,
             "CA_CERT": self.ca_certificate,
@@ -390,6 +396,9 @@ def main() -> None:
                 "   cfssl info -remote $SIGNER_URL\n"
                 "   curl --cacert $CUSTODIAN_CA -u alice $CUSTODIAN_URL/api/v1/status\n"
                 "   (alice's password is $OWNER_PASSWORD_ALICE)\n"
+                f"In a browser, as alice:\n   {demo.pages_url}\n"
+                "   (it warns of the certificate, which is the demo's own; revoke there, ask for another\n"
+                "   certificate, and her page shows the request)\n"
                 "Ctrl-C ends the demo and the key with it.",
                 flush=True,
             )
