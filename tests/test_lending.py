@@ -152,8 +152,13 @@ def test_a_share_opens_for_the_recipient_under_its_terms_and_for_nobody_else():
 
 def test_a_share_is_sealed_to_every_recipient_of_the_terms():
     envelope, both = sealed_key(), (RECIPIENT.public, EVES.public)
-    sealed = seal_share(envelope, replace(drafted(envelope), recipients=both), private_key("alice"))
+    terms = replace(drafted(envelope), recipients=both)
+    sealed = seal_share(envelope, terms, private_key("alice"))
     assert list(sealed) == [str(each) for each in both]
+    dealt = open_share(envelope, "alice", private_key("alice"))
+    for recipient in (RECIPIENT, EVES):
+        lent = decode_base64(sealed[str(recipient.public)], "share")
+        assert recipient.open(lent, terms.share_info) == dealt
 
 
 def test_an_identity_planted_in_the_facts_announces_in_vain():

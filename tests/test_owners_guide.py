@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,9 @@ class Reader:
 
 
 @pytest.fixture
-def reader(world: World, tmp_path: Path) -> Iterator[Reader]:
+def reader(world: World, tmp_path: Path) -> Reader:
     (tmp_path / "code").write_text(world.invite("owner", f"dave-{os.urandom(3).hex()}"))
-    yield Reader(world, KeyTerminal(world.daemon, tmp_path))
+    return Reader(world, KeyTerminal(world.daemon, tmp_path))
 
 
 @needs_ssh
