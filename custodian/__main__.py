@@ -30,7 +30,8 @@ def main() -> None:
                          custodian serve --dir ca-custody
     Then, as an owner:   export CUSTODIAN_URL=https://127.0.0.1:8443
                          export CUSTODIAN_CA=ca-custody/tls.pem CUSTODIAN_USER=alice
-                         custodian delegate ca --signer ca-1 --uses 10 --for 1h
+                         custodian slot add --device laptop -o alice.key
+                         custodian delegate ca --signer ca-1 --uses 10 --for 1h --device-key alice.key
     """
 
 

@@ -43,13 +43,14 @@ def list_slots(client: Client, *, as_json: bool) -> None:
     if as_json:
         echo_json(me)
         return
-    opens = {each.id: each.kind for each in own_slots(me)}
-    proves = {each["id"]: each for each in me["credentials"]}
+    slots = {each.id: each.kind for each in own_slots(me)}
+    credentials = {each["id"]: each for each in me["credentials"]}
     rows = []
-    for name in sorted({*opens, *proves}):
-        credential = proves.get(name, {"kind": opens.get(name), "label": "", "added": ""})
-        does = [word for word, those in (("opens", opens), ("proves", proves)) if name in those]
-        rows.append((name, credential["kind"], credential["label"], " and ".join(does), credential["added"]))
+    for name in sorted({*slots, *credentials}):
+        known = credentials.get(name, {"kind": slots.get(name), "label": "", "added": ""})
+        proves = name in credentials or known["kind"] == "password"
+        does = filter(None, ("opens" if name in slots else "", "proves" if proves else ""))
+        rows.append((name, known["kind"], known["label"], " and ".join(does), known["added"]))
     echo_table(("ID", "KIND", "CALLED", "WHAT IT DOES", "SINCE"), rows, "You hold no shares.")
 
 
