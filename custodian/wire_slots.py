@@ -102,7 +102,7 @@ class Grant(Wire):
 
 
 class Material(Wire):
-    """`custodian/material/v1`: what an owner's side needs to make a grant; none of it is believed or secret."""
+    """`custodian/material/v1`: what an owner's side needs to make a grant; no secret, nor believed."""
 
     type: Literal["custodian/material/v1"]
     envelope: Base64
