@@ -17,6 +17,7 @@ from vectors.common import Vectors, seal_with_fixed_randomness  # noqa: E402
 from vectors.envelopes import envelope_vectors  # noqa: E402
 from vectors.frozen import frozen_vectors  # noqa: E402
 from vectors.policies import policy_vectors, share_vectors  # noqa: E402
+from vectors.requests import request_vectors  # noqa: E402
 from vectors.rules import rule_vectors  # noqa: E402
 from vectors.slots import slot_vectors  # noqa: E402
 from vectors.terms import recipient_vectors, terms_vectors  # noqa: E402
@@ -32,6 +33,7 @@ FORMATS: dict[str, Callable[[], Vectors]] = {
     "slot-v1": slot_vectors,
     "terms-v1": terms_vectors,
     "recipient-v1": recipient_vectors,
+    "request-v1": request_vectors,
 }
 
 

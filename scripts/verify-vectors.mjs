@@ -374,7 +374,6 @@ function parseTerms(data) {
     type: "string", key: "string", key_id: "string", owner: "string", signer: "string", recipients: "list",
     uses: "integer", start: "string", end: "string", constraints: "object", request: "string", nonce: "string",
   });
-  const limits = fields(terms.constraints, { profiles: "list", names: "list", max_validity: "integer", ca: "integer" });
   need(terms.type === "custodian/terms/v1", "another version");
   [terms.key, terms.owner, terms.signer].forEach(name);
   [terms.key_id, terms.nonce].forEach(keyId);
@@ -383,13 +382,42 @@ function parseTerms(data) {
   need(terms.uses >= 1 && terms.uses <= 1000000, "uses");
   const life = instant(terms.end) - instant(terms.start);
   need(life > 0 && life <= 31 * 86400000, "start and end");
+  parseConstraints(terms.constraints);
+  matched("[ -~]{0,255}", terms.request, "one line");
+}
+
+function parseConstraints(value) {
+  const limits = fields(value, { profiles: "list", names: "list", max_validity: "integer", ca: "integer" });
   for (const list of [limits.profiles, limits.names]) {
     need(list.length <= 64, "a list too long");
     list.forEach((text) => need(typeof text === "string", "not a text") ?? matched("[ -~]{1,255}", text, "one line"));
   }
   need(limits.max_validity >= 0 && limits.max_validity <= 2 ** 31 && [0, 1].includes(limits.ca), "max_validity or ca");
-  matched("[ -~]{0,255}", terms.request, "one line");
 }
+
+function parseRequest(data) {
+  const request = fields(parseCanonicalJson(data), {
+    type: "string", key: "string", key_id: "string", signer: "string", asker: "object", on_behalf: "string",
+    uses: "integer", seconds: "integer", constraints: "object", reason: "string", made: "string", expires: "string",
+    nonce: "string",
+  });
+  const asker = fields(request.asker, { role: "string", name: "string" });
+  need(request.type === "custodian/request/v1", "another version");
+  [request.key, request.signer, asker.name].forEach(name);
+  [request.key_id, request.nonce].forEach(keyId);
+  need(["admin", "owner", "signer"].includes(asker.role), "asker");
+  need(request.uses >= 1 && request.uses <= 1000000, "uses");
+  need(request.seconds >= 1 && request.seconds <= 31 * 86400, "seconds");
+  const wait = instant(request.expires) - instant(request.made);
+  need(wait > 0 && wait <= 31 * 86400000, "made and expires");
+  parseConstraints(request.constraints);
+  matched("[ -~]{0,255}", request.on_behalf, "one line");
+  matched("[ -~]{1,255}", request.reason, "one line");
+}
+
+// The 256 check words stand in the document; a byte is the index of its word.
+const document = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "docs", "format.md");
+const WORDS = fs.readFileSync(document, "utf8").match(/```words\n([^`]*)```/)[1].trim().split(/\s+/);
 
 // --- the vectors -----------------------------------------------------------------------------------------
 
@@ -450,6 +478,12 @@ const CHECKS = {
     expectSame(open(privateKey(one("recipient-key")), base64(one("sealed")), info), hex(one("share")), "share");
     expectSame(sha256(body), hex(one("digest")), "digest");
     expectSame(bytes(`d-${sha256(body).toString("hex", 0, 12)}`), bytes(one("id")), "id");
+  },
+  "request-v1"({ one, body }) {
+    parseRequest(body);
+    const digest = sha256(body);
+    expectSame(bytes(`r-${digest.toString("hex", 0, 6)}`), bytes(one("id")), "id");
+    expectSame(bytes([...digest.subarray(6, 10)].map((byte) => WORDS[byte]).join(" ")), bytes(one("words")), "words");
   },
   "recipient-v1"({ one }) {
     const raw = identity(one("identity"));

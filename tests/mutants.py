@@ -367,4 +367,15 @@ MUTANTS = [
         "bool(key)",
     ),
     Mutant("identity", "anyone can sign for an identity", "& SIGN - 1 in SMALL_ORDER", "in SMALL_ORDER"),
+    Mutant("petition", "the words are of other bytes", "self.digest[6:10]", "self.digest[0:4]"),
+    Mutant("petition", "the words do not know the reason", '"reason": self.reason', '"reason": "x"'),
+    Mutant("petition", "auditors ask", "if role not in ROLES:", "if False:"),
+    Mutant("petition", "it waits for ever", "petition.expires - petition.made <= MAX_WAIT", "MAX_LIFE"),
+    Mutant(
+        "petition", "it need not wait", "timedelta(0) < petition.expires", "timedelta(0) <= petition.expires"
+    ),
+    Mutant("petition", "what is not limited is answered by less", "or UNLIMITED", "or 0"),
+    Mutant("petition", "only the first profile counts", "in asked.profiles or", "in asked.profiles[:1] or"),
+    Mutant("petition", "a signer asks for nobody", "self.on_behalf if self.role", "self.asker if self.role"),
+    Mutant("petition", "another request is shown", "if petition.id != request:", "if False:"),
 ]

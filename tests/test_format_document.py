@@ -5,9 +5,19 @@ from pathlib import Path
 
 import pytest
 from abnf import Grammar
-from test_vectors import MADE, VECTORS, check_envelope, check_slot, check_terms, private_key, read
+from test_vectors import (
+    MADE,
+    VECTORS,
+    check_envelope,
+    check_request,
+    check_slot,
+    check_terms,
+    private_key,
+    read,
+)
 
 from custodian import envelope, fields, policy, sealing, shares, slots, terms
+from custodian.checkwords import WORDS
 from custodian.envelope import parse_envelope
 from custodian.policy import parse_policy
 from custodian.sealing import PublicKey
@@ -62,6 +72,7 @@ def example(kind: str) -> str:
         ("envelope", "envelope-v1/threshold", check_envelope, "\n"),
         ("slot", "slot-v1/password", check_slot, ""),
         ("terms", "terms-v1/limited", check_terms, ""),
+        ("request", "request-v1/limited", check_request, ""),
     ],
 )
 def test_the_examples_are_whole_and_open(kind, path, check, end):
@@ -81,6 +92,10 @@ def test_the_example_of_rules_stands_in_an_envelope_that_has_them():
     vector = read(VECTORS / "envelope-v1/rules")
     assert f"\n{example('rules')}\nowner: " in vector.body.decode()
     check_envelope(vector)
+
+
+def test_the_check_words_are_those_of_the_code():
+    assert tuple(example("words").split()) == WORDS
 
 
 def test_the_example_of_a_policy_opens_for_those_it_says():

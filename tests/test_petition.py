@@ -9,10 +9,12 @@ import pytest
 from examples import HOUR, KEY_ID, NOW, SECOND
 
 from custodian.checkwords import WORDS
-from custodian.encoding import canonical_json, parse_json_object
-from custodian.errors import FormatError
-from custodian.petition import MAX_WAIT, UNLIMITED, Petition, parse_petition
+from custodian.encoding import canonical_json, encode_base64, parse_json_object
+from custodian.errors import Forbidden, FormatError
+from custodian.petition import MAX_WAIT, UNLIMITED, Petition, parse_petition, parse_shown
 from custodian.terms import MAX_LIFE, Constraints, Purpose
+from custodian.wire import WireConstraints
+from custodian.wire_requests import AskRequest, parse_made
 
 
 def petition(**changes: Any) -> Petition:
@@ -142,3 +144,51 @@ def test_who_asks_is_known_by_name_and_a_signer_by_whom_it_asks_for() -> None:
     assert petition().is_by("eve")
     assert not petition().is_by("ca-1")
     assert not petition(made=NOW - timedelta(days=1)).is_by("")
+
+
+def test_whoever_is_shown_another_request_is_told() -> None:
+    body = encode_base64(bytes(petition()))
+    assert parse_shown(body, petition().id) == petition()
+    with pytest.raises(Forbidden, match="gave another request for r-000000000000"):
+        parse_shown(body, "r-000000000000")
+
+
+def asked(**changes: Any) -> AskRequest:
+    usual: dict[str, Any] = {
+        "key": "ca",
+        "signer": "ca-1",
+        "uses": 5,
+        "duration": "1h",
+        "reason": "renew the front ends",
+        "on_behalf": "eve",
+        "constraints": WireConstraints(profiles=["server"], names=["*.example.com"], max_validity=86_400),
+    }
+    return AskRequest(**usual | changes)
+
+
+def made(**changes: Any) -> dict[str, str]:
+    """What a custodian shows of the request it made."""
+    made = petition(**changes)
+    return {"id": made.id, "body": encode_base64(bytes(made))}
+
+
+def test_an_asker_sees_that_the_custodian_made_just_that() -> None:
+    assert parse_made(asked(), made()) == petition()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key": "root"},
+        {"signer": "ca-2"},
+        {"uses": 6},
+        {"seconds": 7200},
+        {"constraints": Constraints()},
+        {"reason": "renew the front ends, all of them"},
+        {"on_behalf": "mallory"},
+    ],
+    ids=str,
+)
+def test_an_asker_sees_when_the_custodian_made_something_else_of_it(changes: dict[str, Any]) -> None:
+    with pytest.raises(Forbidden, match="made something else"):
+        parse_made(asked(), made(**changes))

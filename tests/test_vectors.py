@@ -14,6 +14,7 @@ from custodian.encoding import decode_base64, parse_instant, parse_name
 from custodian.envelope import open_payload, parse_envelope
 from custodian.errors import CannotOpen, CustodianError
 from custodian.identity import parse_identity
+from custodian.petition import parse_petition
 from custodian.policy import parse_policy
 from custodian.sealing import PrivateKey, parse_public_key
 from custodian.shares import join
@@ -22,7 +23,7 @@ from custodian.terms import parse_terms
 
 ROOT = Path(__file__).parent.parent
 VECTORS = ROOT / "tests" / "vectors"
-MADE = ["policy-v1", "share-v1", "envelope-v1", "slot-v1", "terms-v1", "recipient-v1"]
+MADE = ["policy-v1", "share-v1", "envelope-v1", "slot-v1", "terms-v1", "recipient-v1", "request-v1"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,11 @@ def check_recipient(vector: Vector) -> None:
     identity.check_announcement(signer, recipient, announced, signature)
 
 
+def check_request(vector: Vector) -> None:
+    petition = parse_petition(vector.body)
+    assert (petition.id, " ".join(petition.words)) == (vector.one("id"), vector.one("words"))
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "policy-v1": check_policy,
     "share-v1": check_share,
@@ -121,6 +127,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "slot-v1": check_slot,
     "terms-v1": check_terms,
     "recipient-v1": check_recipient,
+    "request-v1": check_request,
 }
 
 
