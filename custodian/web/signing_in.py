@@ -109,11 +109,13 @@ async def _form(request: web.Request) -> Mapping[str, str]:
 def _page(
     request: web.Request, form: Mapping[str, str], *, problem: str = "", done: str = "", status: int = 200
 ) -> web.Response:
-    """Show the form, with the name that was typed and what is wrong."""
+    """Show the form, with the name that was typed and what is wrong; and where else to sign in."""
+    origin = request.app[CUSTODY].site.origin
     values = {
         "target": own_path(form.get("next", "/")),
         "name": form.get("name", "")[:63],
         "problem": problem,
         "done": done,
+        "elsewhere": "" if origin.endswith(f"//{request.host}") else origin,
     }
     return request.app[RENDERER].page("sign_in.html", datetime.now(UTC), NOBODY | values, status=status)

@@ -50,18 +50,20 @@ def long_duration(seconds: int) -> str:
 
 
 def clock(seconds: int) -> str:
-    """Return what a countdown shows: `9:03`, `1:02:40`, `3 d 4 h`."""
+    """Return what a countdown shows: `9:03`, `1 h 02 min`, `3 d 4 h`. clock.js does the same."""
     seconds = max(0, seconds)
     if seconds >= 86_400:
         return f"{seconds // 86_400} d {seconds // 3_600 % 24} h"
     if seconds >= 3_600:
-        return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return f"{seconds // 3_600} h {seconds // 60 % 60:02} min"
     return f"{seconds // 60}:{seconds % 60:02}"
 
 
 def brief(seconds: int) -> str:
-    """Return a countdown that fits into a ring: days without their hours."""
-    return f"{seconds // 86_400} d" if seconds >= 86_400 else clock(seconds)
+    """Return a countdown that fits into a ring: `9:03`, `1:02 h`, `3 d`."""
+    if seconds >= 86_400:
+        return f"{seconds // 86_400} d"
+    return f"{seconds // 3_600}:{seconds // 60 % 60:02} h" if seconds >= 3_600 else clock(seconds)
 
 
 def initials(name: str) -> str:

@@ -265,6 +265,14 @@ def test_what_is_not_our_form_is_told_so(world: World, body: bytes, kind: str) -
     assert "text/html" in answer.headers["Content-Type"]
 
 
+def test_whoever_comes_by_the_address_is_told_where_everything_works(world: World) -> None:
+    here = world.daemon.url.replace("127.0.0.1", "localhost")
+    assert f'<a href="{here}/sign-in">' in Visitor(world).page("/sign-in")
+    port = here.rpartition(":")[2]
+    by_name = Visitor(world).get("/sign-in", Host=f"localhost:{port}").body.decode()
+    assert "only." not in said(by_name)
+
+
 def test_made_up_evidence_signs_nobody_in(world: World) -> None:
     for evidence in ("{}", "[]", "x", '{"kind":"passkey","credential":"passkey-1","signature":"AA=="}'):
         answer = Visitor(world).send("/sign-in", {"name": "alice", "statement": "s", "evidence": evidence})

@@ -7,6 +7,8 @@ import pytest
 from browser import Browser, Page
 from running import ADMIN, World, password_of, wait_until
 
+from custodian.web import words
+
 REASON = "change 8812, new front ends"
 SignedIn = Callable[..., Awaitable[Page]]
 
@@ -220,6 +222,19 @@ async def test_countdowns_run_by_the_custodians_clock_whatever_this_device_think
         "first => document.querySelector('.owners time[data-end]').textContent !== first", first
     )
     assert str(await alice.js(shown)).startswith("9:5")
+
+
+async def test_countdowns_read_alike_before_and_after_the_scripts_run(signed_in: SignedIn) -> None:
+    alice = await signed_in("alice")
+    seconds = [0, 1, 59, 60, 599, 3_599, 3_600, 3_661, 86_399, 86_400, 90_061, 10_000_000]
+    shown = await alice.js(
+        """async numbers => {
+            const { clock, brief } = await import("/static/any/clock.js");
+            return numbers.map((each) => [clock(each), brief(each)]);
+        }""",
+        seconds,
+    )
+    assert shown == [[words.clock(each), words.brief(each)] for each in seconds]
 
 
 async def test_a_page_that_lost_the_custodian_says_so_and_comes_back(

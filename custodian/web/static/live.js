@@ -5,6 +5,8 @@
 // Clocks count from the custodian's time and this browser's monotonic clock, never from its wall clock.
 // When the stream is lost the page says so: a page that is old and looks true is the worst one.
 
+import { brief, clock } from "./clock.js";
+
 const SILENCE = 25_000; // ms without a word, where a ping comes every ten seconds, mean that the stream is lost
 const AGAIN = 3_000; // ms until a stream that was refused is asked for anew
 const SPREAD = 2_000; // ms over which all viewers take their fresh copy
@@ -24,19 +26,11 @@ function responseStart() {
 
 // --- clocks
 
-export function clock(seconds) {
-  const two = (number) => String(number).padStart(2, "0");
-  const [days, hours] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3_600)];
-  if (days) return `${days} d ${hours % 24} h`;
-  const minutes = Math.floor(seconds / 60);
-  return hours ? `${hours}:${two(minutes % 60)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
-}
-
 function tick() {
   for (const element of document.querySelectorAll("[data-end]")) {
     const left = Math.max(0, Math.floor((Date.parse(element.dataset.end) - now()) / 1000));
     if (element.dataset.start) showShare(element, left);
-    else if (element.textContent !== clock(left)) element.textContent = clock(left);
+    else say(element, (element.dataset.brief === undefined ? clock : brief)(left));
   }
 }
 
@@ -51,7 +45,7 @@ function showShare(element, left) {
   element.classList.toggle("over", left === 0);
   const text = element.querySelector("text");
   if (text) {
-    text.textContent = clock(left).replace(/ d .*/, " d"); // what fits into the ring
+    say(text, brief(left));
     element.setAttribute("aria-label", `${clock(left)} left`);
   }
 }
