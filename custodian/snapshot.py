@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from custodian import views
+from custodian import request_views, views
 from custodian.delegations import LENT, Lent, parse_lent
 from custodian.encoding import canonical_json, format_instant
 from custodian.outlook import outlook
+from custodian.requests import Request, recent_requests
 from custodian.store import Transaction
 
 RECENT = timedelta(hours=1)
@@ -46,6 +47,7 @@ def take(tx: Transaction) -> Snapshot:
     """Take a snapshot of what everybody may see."""
     rows = tx.rows(f"{LENT} WHERE d.ends > ? ORDER BY d.rowid DESC LIMIT {MOST}", _recently(tx))
     lent = [parse_lent(row) for row in rows]
+    asked = recent_requests(tx, _recently(tx))
     shut_out = tx.rows("SELECT name FROM account WHERE disabled")
     sessions = tx.rows("SELECT token_hash FROM session WHERE expires > ?", tx.seconds)
     return Snapshot(
@@ -54,9 +56,9 @@ def take(tx: Transaction) -> Snapshot:
         state={
             "keys": [each.model_dump() for each in outlook(tx)],
             "delegations": [_delegation(each, tx.now) for each in lent],
-            "requests": [],
+            "requests": [each.model_dump() for each in request_views.requests(tx, asked)],
         },
-        lasts=_lasts(tx, lent),
+        lasts=_lasts(tx, lent, asked),
         shut_out=frozenset(row["name"] for row in shut_out),
         sessions=frozenset(bytes(row["token_hash"]) for row in sessions),
     )
@@ -70,11 +72,12 @@ def _delegation(lent: Lent, now: datetime) -> dict[str, Any]:
     return views.delegation(lent, now).model_dump(exclude={"terms"})
 
 
-def _lasts(tx: Transaction, lent: Iterable[Lent]) -> float:
-    """Return the seconds until a delegation begins or ends, or a lease ends."""
+def _lasts(tx: Transaction, lent: Iterable[Lent], asked: Iterable[Request]) -> float:
+    """Return the seconds until a delegation begins or ends, or a lease or request ends."""
     lease = tx.rows("SELECT min(ends) AS ends FROM lease WHERE ended = '' AND ends > ?", tx.seconds)
     instants = [row["ends"] for row in lease if row["ends"]]
     for each in lent:
         instants += [each.delegation.terms.start.timestamp(), each.delegation.terms.end.timestamp()]
+    instants += [each.petition.expires.timestamp() for each in asked]
     now = tx.now.timestamp()
     return min((each - now for each in instants if each > now), default=FOR_EVER)

@@ -155,7 +155,8 @@ class Viewers:
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), max(seconds, 0))
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._changed.wait()
         self._changed.clear()
 
     def _tell(self, look: Look) -> None:

@@ -53,7 +53,8 @@ class Delivery:
                 for each in await self._custody.look(notices.waiting):
                     self._start(each)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL)
+                    async with asyncio.timeout(POLL):  # unlike wait_for, loses no cancellation
+                        await self._wake.wait()
         finally:
             self._custody.listeners.remove(self._wake.set)
             for task in self._under_way.values():

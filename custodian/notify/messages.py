@@ -40,7 +40,7 @@ def trial(notice_id: str, timestamp: str) -> Notice:
 
 
 def link(notice: Notice, origin: str) -> str:
-    return f"{origin}/requests/{notice['request']}" if "request" in notice else f"{origin}/"
+    return f"{origin}/requests/{_word(notice['request'])}" if "request" in notice else f"{origin}/"
 
 
 # --- webhooks

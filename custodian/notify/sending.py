@@ -6,6 +6,7 @@ said of a failure holds a URL, for some URLs are secrets.
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ async def _post(session: aiohttp.ClientSession, url: str, body: bytes, headers: 
         reason = getattr(error.certificate_error, "verify_message", "") or "it does not fit its name"
         return Result("failed", f"its certificate is not trusted: {reason}")
     except aiohttp.ClientOSError as error:
-        return Result("failed", f"cannot be reached: {error.strerror or 'the connection was cut'}")
+        return Result("failed", f"cannot be reached: {_problem(error)}")
     except aiohttp.ClientError:
         return Result("failed", "did not answer as HTTP does")
 
@@ -112,6 +113,13 @@ def judge_status(status: int) -> Result:
     if 300 <= status < 400:
         return Result("failed", f"answered {status}: it points elsewhere; configure where that is")
     return Result("refused" if status in REFUSING else "failed", f"answered {status}")
+
+
+def _problem(error: OSError) -> str:
+    """Return the system's own words; those of asyncio and aiohttp name addresses."""
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or "the connection was cut"
 
 
 # --- mail
@@ -137,9 +145,7 @@ class _MailSender:
             except ssl.SSLError as error:
                 return Result("failed", f"the mail server's TLS is not right: {_why(error)}")
             except OSError as error:
-                return Result(
-                    "failed", f"the mail server cannot be reached: {error.strerror or 'it is gone'}"
-                )
+                return Result("failed", f"the mail server cannot be reached: {_problem(error)}")
         return Result("delivered", "the mail server took it")
 
 

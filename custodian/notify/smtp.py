@@ -29,6 +29,7 @@ class Unexpected(Exception):
 class _Talk:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    _clear: asyncio.StreamWriter | None = None  # kept: let go of, it would close what TLS runs on
 
     async def command(self, step: str, line: bytes, expected: int) -> list[bytes]:
         """Send a line and return the texts of the reply. Raises Unexpected, naming only the `step`."""
@@ -60,6 +61,7 @@ class _Talk:
         transport = await loop.start_tls(self.writer.transport, protocol, context, server_hostname=host)
         if transport is None:
             raise Unexpected("STARTTLS")
+        self._clear = self.writer
         self.reader, self.writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
