@@ -1,8 +1,8 @@
 """Finding entries of the history: by whom and what they are about, a page at a time.
 
 There is no index. An entry is canonical JSON, so that `"owner":"alice"` is in its bytes exactly when it
-has that field: what a string holds is escaped. Looking costs about a microsecond an entry, is done in
-slices, so that no lease waits for it, and stops after `MOST_LOOKED_AT`; the answer says where to go on.
+has that field: what a string holds is escaped. Looking costs one to seven microseconds an entry, is done
+in slices, so that no lease waits for it, and stops after `MOST_LOOKED_AT`; the answer says where to go on.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from custodian.service import Custody
 from custodian.store import Transaction
 
-SLICE = 5_000  # entries the writer thread looks at before others have their turn
+SLICE = 1_000  # entries the writer thread looks at before others have their turn
 MOST_LOOKED_AT = 100_000  # entries for one answer
 SLICE_OF_ENTRIES = "SELECT seq, CAST(body AS TEXT) AS text FROM entry WHERE seq >= ? AND seq < ?"
 # What an entry is about by what it names: the condition takes the name asked for.

@@ -14,6 +14,7 @@ from custodian.web import words
 from custodian.web.statics import Statics
 
 TEMPLATES = Path(__file__).with_name("templates")
+PACKED_FROM = 30_000  # characters; a smaller page is sent as it is
 
 
 class Renderer:
@@ -43,4 +44,7 @@ class Renderer:
         self, template: str, now: datetime, values: Mapping[str, Any], *, status: int = 200
     ) -> web.Response:
         text = self.text(template, now, values)
-        return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+        answer = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+        if len(text) > PACKED_FROM:
+            answer.enable_compression()  # where the browser takes it; no page holds a secret
+        return answer

@@ -439,3 +439,30 @@ async def test_who_is_signed_out_is_asked_to_sign_in(history_page: Page) -> None
         """document.querySelector("#verdict")?.textContent === "Nobody is signed in any more"
             || location.pathname === "/sign-in" """
     )
+
+
+# -- its weight
+
+
+def test_a_first_visit_costs_at_most_100_kb(world: World, auditor: Reader) -> None:
+    """The page, full of entries, and every file it asks for, as they cross the wire."""
+    for name in ("/history", "/setup"):
+        sizes = {name: wire_size(world, auditor, name)}
+        for path in set(re.findall(r'(?:href|src)="(/static/[^"]+)"', auditor.page(name))):
+            sizes[path] = wire_size(world, auditor, path)
+        for script in ("api.js", "bytes.js"):  # imported
+            sizes[script] = wire_size(world, auditor, f"/static/any/{script}")
+        assert sum(sizes.values()) <= 100_000, sizes
+        assert len(sizes) >= 7
+
+
+def wire_size(world: World, reader: Reader, path: str) -> int:
+    """Return head and body of an answer, in bytes."""
+    connection = world.daemon.connect()
+    headers = {"Authorization": f"Bearer {reader.token}", "Accept-Encoding": "gzip, deflate"}
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    size = len(answer.read()) + len(str(answer.headers))
+    connection.close()
+    assert answer.status == 200, path
+    return size

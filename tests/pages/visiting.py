@@ -1,5 +1,7 @@
 """Visiting the pages without a browser: forms, cookies, and what a page consists of."""
 
+import gzip
+import gzip
 import html.parser
 import re
 from collections.abc import Iterator
@@ -40,7 +42,8 @@ class Visitor:
         """Return the HTML of a page that must be there."""
         answer = self.get(path)
         assert answer.status == 200, (path, answer.status, answer.body)
-        return answer.body.decode()
+        packed = answer.headers.get("Content-Encoding") == "gzip"
+        return (gzip.decompress(answer.body) if packed else answer.body).decode()
 
     def send(self, path: str, fields: dict[str, str], **headers: str) -> Answer:
         headers = {"Content_Type": FORM, "Sec_Fetch_Site": "same-origin", "Origin": "null"} | headers
