@@ -1,7 +1,6 @@
 """Visiting the pages without a browser: forms, cookies, and what a page consists of."""
 
 import gzip
-import gzip
 import html.parser
 import re
 from collections.abc import Iterator
