@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-features=LocalNetworkAccessChecks",  # or strangers' requests would stop before they reach us
     "--remote-debugging-port=0",
 )
 ANSWERS_WITHIN = 15  # seconds, on a busy machine
@@ -142,7 +143,7 @@ class Heard:
         self.answers: list[tuple[int, str]] = []  # status, URL
         self.dialogs: list[str] = []
         self.loaded: set[str] = set()
-        self._closing: set[asyncio.Task[Any]] = set()
+        self._working: set[asyncio.Task[Any]] = set()
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         raise NotImplementedError
@@ -178,12 +179,15 @@ class Heard:
         if said["name"] == "load":
             self.loaded.add(said["loaderId"])
 
+    def later(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something that what was heard asks for: a listener itself cannot wait."""
+        task = asyncio.ensure_future(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
     def _heard_dialog(self, said: dict[str, Any]) -> None:
         self.dialogs.append(said["message"])
-        answer = self.send("Page.handleJavaScriptDialog", accept=said["type"] != "alert")
-        task = asyncio.ensure_future(answer)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self.later(self.send("Page.handleJavaScriptDialog", accept=said["type"] != "alert"))
 
     _HEARD = {  # noqa: RUF012
         "Runtime.exceptionThrown": _heard_exception,

@@ -38,7 +38,7 @@ class Owner:
             *arguments,
         )
 
-    async def enrol(self, *ways: str) -> None:
+    async def enrol(self, *ways: str, code: str = "") -> None:
         """Use an invitation, with ways to open that are made here."""
         self.files += await self.run(
             "ways",
@@ -52,7 +52,7 @@ class Owner:
                 return owner.ways.map((way) => way.file ?? "").filter(Boolean);
             }""",
             self.name,
-            self.world.invite("owner", self.name),
+            code or self.world.invite("owner", self.name),
             RP_ID,
             ways or ("passkey", "device"),
         )
