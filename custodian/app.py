@@ -21,7 +21,7 @@ from custodian.api import make_app
 from custodian.brokenhttp import keep_broken_http_to_itself
 from custodian.checkpoint import open_checkpoint
 from custodian.config import Settings, read_history_key
-from custodian.connections import Listener, raise_file_limit
+from custodian.connections import Listener, raise_file_limit, read_tls_in_records
 from custodian.ending import end_expired_leases, expired_leases
 from custodian.errors import Unavailable, Untrusted
 from custodian.events import DaemonStarted, DaemonStopped
@@ -67,6 +67,7 @@ async def serve(settings: Settings, ready: Callable[[str], Any]) -> None:
     keep_broken_http_to_itself()
     context = server_context(settings.tls_certificate, settings.tls_key)
     log.info("%d open files at most", raise_file_limit())
+    read_tls_in_records()
     stopped = _stop_signal()
     async with _custody(settings) as custody:
         listener = _open_listener(settings)

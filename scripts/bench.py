@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import lease, memory, revoke, sign
+from benchmarks import lease, memory, revoke, sign, viewers
 from benchmarks.report import Table, circumstances, show
 from benchmarks.theirs import KINDS
 
@@ -20,7 +20,7 @@ examples:
   scripts/bench sign --algorithms ecdsa-p256 --clients 1,8     two minutes: is it as fast as cfssl?
   scripts/bench sign --markdown > figures.md                   everything, a quarter of an hour
   scripts/bench sign --cfssl ~/go/bin/cfssl                    against another cfssl
-  scripts/bench lease; scripts/bench revoke; scripts/bench memory
+  scripts/bench lease; scripts/bench revoke; scripts/bench memory; scripts/bench viewers
 
 Figures are as good as the machine is quiet: the load average is printed with them. Every server runs on
 loopback with keys made for this run; nothing is left behind.
@@ -88,6 +88,15 @@ def make_parser() -> argparse.ArgumentParser:
     revoking.add_argument(
         "--count", type=positive_number, default=30, help="how often (default: %(default)s)"
     )
+    watching = what.add_parser(
+        "viewers", parents=[common], help="from an owner's revocation until every viewer has read of it"
+    )
+    watching.add_argument(
+        "--viewers", type=positive_number, default=300, help="how many watch (default: %(default)s)"
+    )
+    watching.add_argument(
+        "--count", type=positive_number, default=30, help="how often (default: %(default)s)"
+    )
     what.add_parser("memory", parents=[common], help="what the daemons take while nothing happens")
     return parser
 
@@ -151,6 +160,8 @@ def measure(options: argparse.Namespace, directory: Path) -> Iterable[Table]:
             return [lease.measure(directory, options.count, say)]
         case "revoke":
             return [revoke.measure(directory, options.count, say)]
+        case "viewers":
+            return viewers.measure(directory, options.viewers, options.count, say)
         case _:
             return [memory.measure(directory, say)]
 
