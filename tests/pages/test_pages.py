@@ -365,6 +365,15 @@ def test_a_template_has_nothing_inline_and_escapes_everything(path: Path) -> Non
         assert not re.match(r"(?:https?:)?//", address), address
 
 
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_form_puts_what_is_typed_into_an_address_even_before_its_script_runs(path: Path) -> None:
+    for form in re.findall(r"<form\b.*?</form>", path.read_text(), re.DOTALL):
+        if 'method="get"' not in form and 'role="search"' not in form:
+            assert re.match(r'<form\b[^>]* method="post"', form), form[:80]
+        else:
+            assert "password" not in form
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_never_makes_markup_or_code_of_text(path: Path) -> None:
     text = path.read_text()

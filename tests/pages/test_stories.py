@@ -1,5 +1,6 @@
 """What people do on the pages, click by click in a real Chromium."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -293,6 +294,15 @@ async def test_pages_can_be_read_without_scripts(world: World, signed_in: Signed
     answer = await alice.send("DOM.getDocument", depth=-1)
     assert "Lending here needs scripts" in str(answer)
     assert "--request " + request in str(answer)
+    assert {"Lend with password"} & set(await unusable(alice))
+
+
+async def unusable(page: Page) -> list[str]:
+    """Return what the disabled buttons of a page say, where no script runs."""
+    root = (await page.send("DOM.getDocument", depth=-1))["root"]["nodeId"]
+    found = (await page.send("DOM.querySelectorAll", nodeId=root, selector="button:disabled"))["nodeIds"]
+    shown = [(await page.send("DOM.getOuterHTML", nodeId=each))["outerHTML"] for each in found]
+    return [re.sub(r"<[^>]*>", "", each).strip() for each in shown]
 
 
 async def test_the_first_key_leads_past_the_navigation(signed_in: SignedIn) -> None:

@@ -50,9 +50,15 @@ function showShare(element, left) {
   }
 }
 
-/** Times in the reader's own zone. */
-function localize(root) {
-  for (const element of root.querySelectorAll("time[data-local]")) {
+/** What a page that just came needs: clocks that run, times in the reader's own zone, buttons that do something. */
+function settle() {
+  tick();
+  localize();
+  for (const button of document.querySelectorAll("[data-ready]")) button.disabled = false;
+}
+
+function localize() {
+  for (const element of document.querySelectorAll("time[data-local]")) {
     const moment = new Date(element.dateTime);
     const today = moment.toDateString() === new Date(now()).toDateString();
     const date = today ? {} : { day: "numeric", month: "long" };
@@ -143,8 +149,7 @@ function renew(fresh) {
     if (other) replace(region, document.adoptNode(other));
     else region.remove();
   }
-  localize(document);
-  tick();
+  settle();
   document.dispatchEvent(new CustomEvent("renewed"));
 }
 
@@ -253,7 +258,6 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) refresh();
   follow();
 });
-localize(document);
-tick();
+settle();
 setInterval(tick, 1000);
 follow();
