@@ -1,10 +1,13 @@
-"""Pages with nothing on them: our static files beside a blank page, under the CSP of the real ones."""
+"""Pages with nothing on them, under the CSP of the real ones, to run our modules on."""
 
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
+from browser import Page
+from devtools import BrowserError
 
 STATIC = Path(__file__).parents[2] / "custodian" / "web" / "static"
 CSP = (
@@ -60,3 +63,31 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
         yield f"http://localhost:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+async def run(page: Page, module: str, function: str, *arguments: Any) -> Any:
+    """Call `function` with a module of ours, as `m`, and arguments; bytes go as hexadecimal."""
+    given = [each.hex() if isinstance(each, bytes) else each for each in arguments]
+    return await page.js(
+        f"""async (_, ...given) => {{
+            const m = await import("/static/x/{module}.js");
+            const b = await import("/static/x/bytes.js");
+            const raw = (digits) => b.fromHex(digits, "hex");
+            return ({function})(m, ...given);
+        }}""",
+        "",
+        *given,
+    )
+
+
+async def outcome(page: Page, module: str, function: str, *arguments: Any) -> Any:
+    """Return what the call gives; None where it is refused with an error of ours."""
+    try:
+        return await run(page, module, function, *arguments)
+    except BrowserError as error:
+        return None if str(error).startswith("Error: ") else str(error)
+
+
+def vector(path: Path) -> tuple[dict[str, str], bytes]:
+    head, _, body = path.read_bytes().partition(b"\n\n")
+    return dict(line.split(": ", 1) for line in head.decode().splitlines()), body

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from blank import serving
 from browser import Browser, Page, browsing
 from devtools import CHROMIUM, Chromium
+from owners import Owner, newcomer
 from running import Daemon, World, make_daemon, populate
 from trusted import Tls
 
@@ -38,6 +40,14 @@ async def page(browser: Browser) -> Page:
     return await (await browser.person()).page()
 
 
+@pytest.fixture
+async def blank(page: Page) -> AsyncIterator[Page]:
+    """A tab that shows nothing; our modules can be run on it."""
+    async with serving() as url:
+        await page.goto(url)
+        yield page
+
+
 @pytest.fixture(scope="module")
 def running_world(tmp_path_factory: pytest.TempPathFactory, tls: Tls) -> Iterator[World]:
     """A running custodian with everybody enrolled, whose certificate the browser trusts."""
@@ -54,3 +64,13 @@ def running_world(tmp_path_factory: pytest.TempPathFactory, tls: Tls) -> Iterato
 def site(world: World) -> str:
     """Where the pages are: passkeys need a name, not an address."""
     return f"https://localhost:{urlsplit(world.daemon.url).port}"
+
+
+@pytest.fixture
+async def two(browser: Browser, world: World, site: str) -> list[Owner]:
+    """Two owners who enrolled with a passkey and a device key, signed in by passkey."""
+    owners = [await newcomer(browser, world, site) for _ in range(2)]
+    for owner in owners:
+        await owner.enrol("passkey", "device")
+        await owner.sign_in_by_passkey()
+    return owners

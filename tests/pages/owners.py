@@ -178,6 +178,16 @@ async def sign_in(page: Page, world: World, site: str, name: str) -> None:
     )
 
 
+def entry(world: World, kind: str, **fields: str) -> Any:
+    """Return the one entry of the history of this type and with these fields."""
+    (found,) = [
+        each
+        for each in world.history()
+        if each["type"] == kind and all(each.get(name) == value for name, value in fields.items())
+    ]
+    return found
+
+
 def key_for(world: World, *owners: Owner) -> str:
     """Seal a key that needs two of `owners` and alice; return its name."""
     name = f"key-{next(NUMBERS)}"

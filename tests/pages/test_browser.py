@@ -6,13 +6,13 @@ from devtools import BrowserError
 
 
 @pytest.fixture
-async def blank():
+async def url():
     async with serving() as url:
         yield url
 
 
-async def test_what_a_page_complains_of_is_known(page, blank):
-    await page.goto(blank)
+async def test_what_a_page_complains_of_is_known(page, url):
+    await page.goto(url)
     await page.js("setTimeout(() => { throw new Error('oh') })")
     await page.js("console.error('dear')")
     await page.js("fetch('/nowhere').then(() => true)")
@@ -21,8 +21,8 @@ async def test_what_a_page_complains_of_is_known(page, blank):
     assert page.unexpected() == []
 
 
-async def test_requests_are_known_with_their_bodies(page, blank):
-    await page.goto(blank)
+async def test_requests_are_known_with_their_bodies(page, url):
+    await page.goto(url)
     page.expect("40[45]")
     await page.js("fetch('/x', {method: 'POST', body: 'caf\\u00e9'}).then(() => true)")
     await page.js("fetch('/y', {method: 'POST', body: new Uint8Array([0, 255, 7])}).then(() => true)")
@@ -31,14 +31,14 @@ async def test_requests_are_known_with_their_bodies(page, blank):
     assert bodies["y"] == "\x00\xff\x07"
 
 
-async def test_people_share_no_cookies(browser, blank):
-    alice, bob = [await (await browser.person()).page(blank) for _ in range(2)]
+async def test_people_share_no_cookies(browser, url):
+    alice, bob = [await (await browser.person()).page(url) for _ in range(2)]
     await alice.js("document.cookie = 'seen=1'")
     assert await bob.js("document.cookie") == ""
 
 
-async def test_what_is_typed_and_clicked_arrives(page, blank):
-    await page.goto(blank)
+async def test_what_is_typed_and_clicked_arrives(page, url):
+    await page.goto(url)
     await page.js(
         """(label => {
             const field = document.createElement("input"), button = document.createElement("button");
@@ -53,9 +53,9 @@ async def test_what_is_typed_and_clicked_arrives(page, blank):
     await page.until("document.title === 'second'")
 
 
-async def test_a_virtual_passkey_gives_its_prf_output(page, blank):
+async def test_a_virtual_passkey_gives_its_prf_output(page, url):
     await page.authenticator()
-    await page.goto(blank)
+    await page.goto(url)
     assert await page.js("isSecureContext")
     assert (
         await page.js(
@@ -71,25 +71,25 @@ async def test_a_virtual_passkey_gives_its_prf_output(page, blank):
     )
 
 
-async def test_a_script_that_throws_and_a_wait_in_vain_are_errors(page, blank):
-    await page.goto(blank)
+async def test_a_script_that_throws_and_a_wait_in_vain_are_errors(page, url):
+    await page.goto(url)
     with pytest.raises(BrowserError, match="no such luck"):
         await page.js("Promise.reject(new Error('no such luck'))")
     with pytest.raises(BrowserError, match="not true within"):
         await page.until("false", seconds=0.1)
 
 
-async def test_a_page_without_scripts_and_one_offline_are_possible(browser, page, blank):
-    still = await (await browser.person()).page(f"{blank}/scripted", javascript=False)
+async def test_a_page_without_scripts_and_one_offline_are_possible(browser, page, url):
+    still = await (await browser.person()).page(f"{url}/scripted", javascript=False)
     assert await still.text("h1") == "still"
-    await page.goto(f"{blank}/scripted")
+    await page.goto(f"{url}/scripted")
     await page.shows("moved")
     page.expect("INTERNET_DISCONNECTED")
     await page.offline()
     assert await page.js("fetch('/').then(() => 'reached', () => 'gone')") == "gone"
 
 
-async def test_a_page_can_be_looked_at(page, blank, tmp_path):
-    await page.goto(blank)
+async def test_a_page_can_be_looked_at(page, url, tmp_path):
+    await page.goto(url)
     await page.screenshot(tmp_path / "shot.png", 390, 800, dark=True)
     assert (tmp_path / "shot.png").read_bytes()[16:20] == (390).to_bytes(4)
