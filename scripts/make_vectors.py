@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from vectors.common import Vectors, seal_with_fixed_randomness  # noqa: E402
 from vectors.envelopes import envelope_vectors  # noqa: E402
 from vectors.frozen import frozen_vectors  # noqa: E402
+from vectors.grants import device_key_vectors, grant_vectors  # noqa: E402
 from vectors.policies import policy_vectors, share_vectors  # noqa: E402
 from vectors.requests import request_vectors  # noqa: E402
 from vectors.rules import rule_vectors  # noqa: E402
@@ -53,6 +54,7 @@ def main() -> int:
     PublicKey.seal = seal_with_fixed_randomness  # type: ignore[method-assign]
     vectors = {name: make() for name, make in FORMATS.items()}
     vectors["envelope-v1"] |= rule_vectors()  # last: randomness is one stream, and earlier vectors stay
+    vectors |= {"device-key-v1": device_key_vectors(), "grant-v1": grant_vectors()}
     for name, made in vectors.items():
         write(target / name, made)
     return 0

@@ -415,6 +415,52 @@ function parseRequest(data) {
   matched("[ -~]{1,255}", request.reason, "one line");
 }
 
+// --- device keys, grants and their evidence --------------------------------------------------------------
+
+function parseDeviceKey(text) {
+  const found = /^custodian\/device-key\/v1\nowner: ([^\n]+)\nseed: ([^\n]+)\n(?:label: ([!-~][ -~]{0,63})\n)?$/.exec(text);
+  need(found, "not a device key");
+  name(found[1]);
+  const seed = base64(found[2]);
+  need(seed.length === 32, "not the size of a seed");
+  return seed;
+}
+
+const ed25519Public = (raw) =>
+  crypto.createPublicKey({ key: der("302a300506032b6570032100", raw), format: "der", type: "spki" });
+const forbidden = (why) => new Refusal("forbidden", why);
+
+function checkEvidence(evidence, [kind, id, ...publicKey], message) {
+  if (evidence.kind !== kind || evidence.credential !== id) throw forbidden("by another credential");
+  const signature = base64(evidence.signature);
+  if (kind === "ssh") return checkSsh(signature.toString("latin1"), base64(publicKey[1]), sha256(message));
+  const signed = Buffer.concat([bytes("custodian/evidence/v1\0"), sha256(message)]);
+  if (!crypto.verify(null, signed, ed25519Public(identity(publicKey[0])), signature)) throw forbidden("not signed");
+}
+
+// OpenSSH's PROTOCOL.sshsig, for Ed25519
+function checkSsh(armoured, publicBlob, digest) {
+  const lines = /^-----BEGIN SSH SIGNATURE-----\n((?:[A-Za-z0-9+/=]+\n)+)-----END SSH SIGNATURE-----\n?$/.exec(armoured);
+  need(lines, "not an SSH signature");
+  let rest = base64(lines[1].replaceAll("\n", ""));
+  const take = (size) => {
+    need(rest.length >= size, "cut off");
+    const taken = rest.subarray(0, size);
+    rest = rest.subarray(size);
+    return taken;
+  };
+  const string = () => take(take(4).readUInt32BE());
+  const asString = (data) => Buffer.concat([Buffer.from([0, 0, data.length >> 8, data.length & 255]), data]);
+  need(take(6).toString() === "SSHSIG" && take(4).readUInt32BE() === 1, "not version 1");
+  const [signer, namespace, reserved, hash, signature] = [string(), string(), string(), string(), string()];
+  need(rest.length === 0 && hash.toString() === "sha512", "more than it should have, or another hash");
+  if (!signer.equals(publicBlob)) throw forbidden("by another key");
+  if (namespace.toString() !== "delegation@custodian") throw forbidden("for another purpose");
+  const hashed = crypto.createHash("sha512").update(`${digest.toString("hex")}\n`).digest();
+  const signed = Buffer.concat([bytes("SSHSIG"), ...[namespace, reserved, hash, hashed].map(asString)]);
+  if (!crypto.verify(null, signed, ed25519Public(signer.subarray(-32)), signature.subarray(-64))) throw forbidden("not signed");
+}
+
 // The 256 check words stand in the document; a byte is the index of its word.
 const document = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "docs", "format.md");
 const WORDS = fs.readFileSync(document, "utf8").match(/```words\n([^`]*)```/)[1].trim().split(/\s+/);
@@ -484,6 +530,24 @@ const CHECKS = {
     const digest = sha256(body);
     expectSame(bytes(`r-${digest.toString("hex", 0, 6)}`), bytes(one("id")), "id");
     expectSame(bytes([...digest.subarray(6, 10)].map((byte) => WORDS[byte]).join(" ")), bytes(one("words")), "words");
+  },
+  "device-key-v1"({ one, body }) {
+    const seed = parseDeviceKey(body.toString("latin1"));
+    const unlock = hkdf(seed, bytes("custodian/device/v1/unlock"), 32);
+    const sign = der("302e020100300506032b657004220420", hkdf(seed, bytes("custodian/device/v1/sign"), 32));
+    const key = crypto.createPublicKey(crypto.createPrivateKey({ key: sign, format: "der", type: "pkcs8" }));
+    expectSame(unlock, privateKey(one("unlock")).raw, "unlock");
+    expectSame(key.export({ format: "der", type: "spki" }).subarray(-32), identity(one("credential")), "credential");
+  },
+  "grant-v1"({ one, body }) {
+    const grant = JSON.parse(body);
+    const terms = base64(grant.terms);
+    parseTerms(terms);
+    checkEvidence(grant.evidence, one("credential").split(" "), terms);
+    const [sealed] = JSON.parse(terms).recipients.map((recipient) => base64(grant.sealed[recipient]));
+    const info = Buffer.concat([bytes("custodian/delegation/v1\0"), sha256(terms)]);
+    expectSame(open(privateKey(one("recipient-key")), sealed, info), hex(one("share")), "share");
+    expectSame(bytes(`d-${sha256(terms).toString("hex", 0, 12)}`), bytes(one("id")), "id");
   },
   "recipient-v1"({ one }) {
     const raw = identity(one("identity"));

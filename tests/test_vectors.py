@@ -10,20 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from custodian.commands.grantfiles import parse_grant
+from custodian.devicekey import parse_device_key
 from custodian.encoding import decode_base64, parse_instant, parse_name
 from custodian.envelope import open_payload, parse_envelope
 from custodian.errors import CannotOpen, CustodianError
+from custodian.events import Evidence
+from custodian.evidence import Credential
+from custodian.evidence import check as check_evidence
 from custodian.identity import parse_identity
 from custodian.petition import parse_petition
 from custodian.policy import parse_policy
 from custodian.sealing import PrivateKey, parse_public_key
 from custodian.shares import join
+from custodian.site import Site
 from custodian.slots import derive, login_verifier, parse_kdf, parse_slot
 from custodian.terms import parse_terms
 
 ROOT = Path(__file__).parent.parent
 VECTORS = ROOT / "tests" / "vectors"
 MADE = ["policy-v1", "share-v1", "envelope-v1", "slot-v1", "terms-v1", "recipient-v1", "request-v1"]
+MADE += ["device-key-v1", "grant-v1"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,23 @@ def check_request(vector: Vector) -> None:
     assert (petition.id, " ".join(petition.words)) == (vector.one("id"), vector.one("words"))
 
 
+def check_device_key(vector: Vector) -> None:
+    key = parse_device_key(vector.body.decode())
+    assert key.unlock == private_key(vector.one("unlock"))
+    assert key.public == vector.one("credential")
+
+
+def check_grant(vector: Vector) -> None:
+    granted, terms = parse_grant(vector.body)
+    kind, credential, public = vector.one("credential").split(" ", 2)
+    known = Credential(credential, kind, "", public)
+    check_evidence(Evidence(**granted.evidence.model_dump()), known, bytes(terms), Site("", ""))
+    [sealed] = granted.sealed.values()
+    recipient = private_key(vector.one("recipient-key"))
+    share = recipient.open(decode_base64(sealed, "sealed"), terms.share_info)
+    assert (share, terms.id) == (vector.hexadecimal("share"), vector.one("id"))
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "policy-v1": check_policy,
     "share-v1": check_share,
@@ -128,6 +152,8 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "terms-v1": check_terms,
     "recipient-v1": check_recipient,
     "request-v1": check_request,
+    "device-key-v1": check_device_key,
+    "grant-v1": check_grant,
 }
 
 
