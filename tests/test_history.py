@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from bench import Bench
+from bench import Bench, FakeClock
 from histories import head_of
 from running import ADMIN, World, basic
 
-from custodian import history
+from custodian import accounts, history
 from custodian.checkpoint import open_checkpoint
 from custodian.encoding import canonical_json
+from custodian.events import Actor
 from custodian.history import Filter
 from custodian.note import parse_verify_key
 from custodian.spreadsheet import COLUMNS, lines
@@ -149,7 +150,7 @@ def test_text_is_found_in_values_whatever_its_case_and_not_in_names_of_fields(
     only = {("signature.recorded", story["serial"])}
     assert seen(running_world, text=story["serial"].upper()) == only
     assert seen(running_world, text="quote") == only
-    assert seen(running_world, text='" and \\') == only
+    assert seen(running_world, text='quote " and \\') == only
     assert seen(running_world, text="äpfel") == set()  # only ASCII has no case
     assert seen(running_world, text="Äpfel.Example") == only
     assert seen(running_world, text="tbs_sha256") == set()
@@ -245,6 +246,17 @@ def test_open_invitations_are_listed_until_they_are_used(running_world: World) -
     again = running_world.daemon.call("POST", "/enrolments/look", {"invitation": code})
     never = running_world.daemon.call("POST", "/enrolments/look", {"invitation": "x" * 32})
     assert (again.status, again.body) == (403, never.body)
+
+
+def test_an_invitation_that_is_over_is_not_open(bench: Bench, clock: FakeClock) -> None:
+    actor = Actor(role="admin", name="admin")
+    bench.do(accounts.invite, "auditor", "iris", actor)
+    clock.advance(days=1)
+    bench.do(accounts.invite, "owner", "dora", actor)
+    names = [name for _, name, _ in bench.look(accounts.open_invitations)]
+    assert names == ["dora", "iris"]
+    clock.advance(days=6, seconds=1)
+    assert [name for _, name, _ in bench.look(accounts.open_invitations)] == ["dora"]
 
 
 # -- its cost

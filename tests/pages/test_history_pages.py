@@ -1,5 +1,6 @@
 """The page of the history: what it shows, what it finds, and that tampering does not get past its readers."""
 
+import json
 import re
 import secrets
 import sqlite3
@@ -10,6 +11,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 from browser import Browser, Page
+from owners import Owner
 from running import Answer, World, password_of
 
 from custodian.checkpoint import sign_checkpoint
@@ -363,6 +365,16 @@ async def test_the_last_entry_is_found_too_and_marked(
     assert found["bad"] == str(last)
 
 
+def sign_anew(database: sqlite3.Connection, world: World) -> int:
+    """Sign whatever the entries are now, with the history's own key; return how many they are."""
+    frontier = Frontier()
+    for (each,) in database.execute("SELECT body FROM entry ORDER BY seq"):
+        frontier = frontier.append(leaf_hash(bytes(each)))
+    note = sign_checkpoint(frontier.head, read_history_key(world.daemon.directory / "history.key"))
+    database.execute("UPDATE checkpoint SET note = ? WHERE size = ?", (note, frontier.size))
+    return frontier.size
+
+
 async def test_a_rollback_is_found_by_who_was_there_before(
     history_page: Page, world: World, records: sqlite3.Connection
 ) -> None:
@@ -377,20 +389,61 @@ async def test_a_rollback_is_found_by_who_was_there_before(
 
 
 async def test_a_history_rewritten_with_its_own_key_is_found_by_who_was_there_before(
-    history_page: Page, world: World, records: sqlite3.Connection
+    history_page: Page, world: World, site: str, records: sqlite3.Connection
 ) -> None:
     assert (await verify(history_page))["state"] == "live"
     flip(records)
-    frontier = Frontier()
-    for (each,) in records.execute("SELECT body FROM entry ORDER BY seq"):
-        frontier = frontier.append(leaf_hash(bytes(each)))
-    note = sign_checkpoint(frontier.head, read_history_key(world.daemon.directory / "history.key"))
-    records.execute("UPDATE checkpoint SET note = ? WHERE size = ?", (note, frontier.size))
+    size = sign_anew(records, world)
     found = await verify(history_page)
-    assert (found["state"], found["title"]) == ("wax", f"The first {frontier.size:,} entries have changed")
+    assert (found["state"], found["title"]) == ("wax", f"The first {size:,} entries have changed")
     assert "the history was rewritten" in found["detail"]
     await history_page.click("#verify-forget")
+    await history_page.goto(f"{site}/history")
     assert (await verify(history_page))["state"] == "live"  # who was not there cannot tell
+
+
+@pytest.fixture
+async def agreed(browser: Browser, running_world: World, site: str) -> list[int]:
+    """The entries of two loans of an owner, one agreed to by passkey, one by device key."""
+    world, name = running_world, f"olga-{secrets.token_hex(3)}"
+    page = await (await browser.person()).page()
+    await page.authenticator()
+    await page.goto(f"{site}/enrol")
+    olga = Owner(world, site, name, page)
+    await olga.enrol("passkey", "device")
+    world.seal_key(f"key-of-{name}", f"2 of (alice, {name})")
+    await olga.sign_in_by_passkey()
+    start = world.size()
+    await olga.lend(f"key-of-{name}")
+    await olga.lend(f"key-of-{name}", device=olga.files[0])
+    await page.close()
+    return [each["seq"] for each in world.history(start) if each["type"] == "delegation.granted"]
+
+
+async def test_signatures_of_owners_are_checked(agreed: list[int], history_page: Page, world: World) -> None:
+    assert [world.history(seq)[0]["evidence"]["kind"] for seq in agreed] == ["passkey", "device"]
+    found = await verify(history_page)
+    assert found["state"] == "live"
+    assert re.search(r"\d+ signatures of owners checked", found["detail"])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("field", ["signature", "credential", "terms_sha256"])
+async def test_a_loan_its_owner_did_not_sign_is_found_even_by_a_newcomer(
+    agreed: list[int], history_page: Page, records: sqlite3.Connection, world: World, which: int, field: str
+) -> None:
+    """Whoever holds the key of the history can write what they like into it, but not for an owner."""
+    seq, other = agreed[which], agreed[1 - which]
+    entry, foreign = (json.loads(body(records, each)) for each in (seq, other))
+    if field == "terms_sha256":
+        entry[field] = foreign[field]
+    else:
+        entry["evidence"][field] = foreign["evidence"][field]
+    put(records, seq, canonical_json(entry))
+    sign_anew(records, world)
+    found = await verify(history_page)
+    name = entry["owner"]
+    assert (found["state"], found["title"]) == ("wax", f"Entry {seq:,} is not signed by {name}")
 
 
 async def test_a_checkpoint_that_is_not_signed_is_refused(

@@ -2,6 +2,7 @@
 // checkpoint and with what this browser saw at its last visit. What it finds first it tells by number.
 
 import { base64, equal, fromBase64, hex, text } from "./bytes.js";
+import { checkEvidence, isAboutEvidence } from "./evidence.js";
 import { growTree, isConsistent, leafHash, openCheckpoint, rootOf } from "./tree.js";
 
 const API = "/api/v1/history";
@@ -54,7 +55,7 @@ async function verify(vkey, progress) {
     const detail = `On ${onDay(seen.time)} this browser saw ${number(seen.size)} entries, now there are ${number(head.size)}: the history was rolled back.`;
     throw new Finding(`Entries ${number(head.size)} and later are gone`, detail, { seq: head.size });
   }
-  const leaves = await fetchLeaves(head.size, progress);
+  const { leaves, grants } = await fetchEntries(head.size, progress);
   const levels = await growTree(leaves);
   const root = await rootOf(levels, head.size);
   if (!equal(root, head.root)) throw await findBad(levels, head.size, vkey);
@@ -62,23 +63,29 @@ async function verify(vkey, progress) {
     const detail = `They are not the entries this browser saw on ${onDay(seen.time)}, although the new ones are signed: the history was rewritten.`;
     throw new Finding(`The first ${number(seen.size)} entries have changed`, detail);
   }
+  const agreed = await checkEvidence(grants);
+  if (agreed.bad) {
+    const { seq, owner } = agreed.bad;
+    throw new Finding(`Entry ${number(seq)} is not signed by ${owner}`, "The signature in it does not fit the terms and the key of this owner.", { seq });
+  }
   checkShown(leaves);
   const now = { vkey, size: head.size, root: head.spelled, time: new Date().toISOString() };
   localStorage.setItem(MEMORY, JSON.stringify(now));
-  return { head, seen, name: vkey.split("+")[0] };
+  return { head, seen, agreed, name: vkey.split("+")[0] };
 }
 
-async function fetchLeaves(size, progress) {
-  const leaves = new Uint8Array(size * HASH);
+/** The hashes of all entries, and the entries that tell who agreed to what. */
+async function fetchEntries(size, progress) {
+  const [leaves, grants] = [new Uint8Array(size * HASH), []];
   for (let at = 0; at < size; progress(at, size)) {
     const lines = split(await (await get(`/lines?start=${at}&limit=${Math.min(PAGE, size - at)}`)).arrayBuffer());
-    lines.forEach((line, i) => checkPlace(line, at + i));
     if (!lines.length) throw missing(at);
+    grants.push(...lines.map((line, i) => parseEntry(line, at + i)).filter(isAboutEvidence));
     const hashes = await Promise.all(lines.map(leafHash));
     hashes.forEach((hash, i) => leaves.set(hash, (at + i) * HASH));
     at += lines.length;
   }
-  return leaves;
+  return { leaves, grants };
 }
 
 function split(buffer) {
@@ -91,15 +98,17 @@ function split(buffer) {
   return lines;
 }
 
-function checkPlace(line, seq) {
-  let told = null;
+/** Parse the entry that must be number `seq`. */
+function parseEntry(line, seq) {
+  let entry = null;
   try {
-    told = JSON.parse(text(line, "an entry")).seq;
+    entry = JSON.parse(text(line, "an entry"));
   } catch {
     throw new Finding(`Entry ${number(seq)} is damaged`, "It is not an entry any more.", { seq });
   }
-  if (told > seq) throw missing(seq, told);
-  if (told !== seq) throw new Finding(`Entry ${number(seq)} was changed`, `Another stands in its place, ${told}.`, { seq });
+  if (entry.seq > seq) throw missing(seq, entry.seq);
+  if (entry.seq !== seq) throw new Finding(`Entry ${number(seq)} was changed`, `Another stands in its place, ${entry.seq}.`, { seq });
+  return entry;
 }
 
 function missing(seq, next = null) {
@@ -155,11 +164,13 @@ function progress(done, size) {
   part("proof-detail").textContent = `${number(done)} of ${number(size)} entries`;
 }
 
-function tell({ head, seen, name }) {
+function tell({ head, seen, agreed, name }) {
   const changed = seen
     ? `Nothing was dropped or changed since your last visit on ${onDay(seen.time)}.`
     : "This browser remembers them from now on; a later change will show.";
-  const found = `${number(head.size)} entries, root ${short(head.root)}, signed by ${name}.`;
+  const signatures = agreed.checked ? ` ${number(agreed.checked)} ${agreed.checked === 1 ? "signature" : "signatures"} of owners checked.` : "";
+  const left = agreed.ssh ? ` ${number(agreed.ssh)} by SSH keys cannot be checked in a browser.` : "";
+  const found = `${number(head.size)} entries, root ${short(head.root)}, signed by ${name}.${signatures}${left}`;
   show("live", seen ? "Verified in this browser" : "Verified in this browser, for the first time", `${found} ${changed}`);
 }
 
