@@ -271,6 +271,16 @@ def test_a_delegation_that_begins_later_answers_then(bench: Bench) -> None:
     assert bench.entries()[-1]["actor"] == {"role": "custodian", "name": ""}
 
 
+def test_nothing_answers_for_a_signer_that_was_shut_out(bench: Bench) -> None:
+    request = ask(bench)
+    answer(bench, "alice", request)
+    answer(bench, "bob", request, start=NOW + 60 * SECOND)
+    bench.do(signers.disable_signer, "ca-1", ADMIN)
+    bench.clock.advance(seconds=60)
+    assert bench.look(answering.overdue) == []
+    assert view(bench, request).needed == 2
+
+
 def test_a_request_made_while_a_quorum_is_live_waits_for_an_answer_of_its_own(bench: Bench) -> None:
     bench.lend("alice")
     bench.lend("bob")
@@ -359,6 +369,13 @@ def test_who_declined_may_still_answer_and_then_counts_again(bench: Bench) -> No
     assert decline(bench, "bob", request).outcome == ""
     answer(bench, "carol", request)
     assert state(bench, request) == "answered"
+
+
+def test_who_declined_answered_and_took_that_back_has_declined(bench: Bench) -> None:
+    request = ask(bench)
+    decline(bench, "alice", request)
+    bench.revoke("alice", answer(bench, "alice", request))
+    assert decline(bench, "bob", request).outcome == "declined"
 
 
 def test_who_answered_takes_that_back_before_declining(bench: Bench) -> None:
