@@ -81,7 +81,8 @@ def test_what_comes_together_has_one_id(bench: Bench):
 def test_a_slot_holds_the_key_of_its_owner(bench: Bench):
     bobs = device_slot(device("bob"), private_key("bob"))
     with_other_key = device_slot(DEVICE, private_key("bob"))
-    for slot in (bobs, with_other_key):
+    of_bob_with_her_key = device_slot(device("bob"), ALICE)
+    for slot in (bobs, with_other_key, of_bob_with_her_key):
         assert "key of alice" in refused(bench, FormatError, ownerslots.add, "alice", slot, None)
 
 

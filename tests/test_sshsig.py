@@ -122,6 +122,17 @@ def test_a_signature_that_is_not_of_the_kind_of_its_key_is_refused(signature):
     refused(armour(signature_blob(BLOB, NAMESPACE, b"sha512", signature)), FormatError)
 
 
+def test_an_ecdsa_signature_has_one_spelling():
+    token = SshToken(generate_ec(SECP256R1()))
+    blob = base64.b64decode(b"".join(token.sign(MESSAGE).split(b"\n")[1:-2]))
+    check(armour(blob), token.public)
+    head = signature_blob(token.blob, NAMESPACE, b"sha512", b"")[:-4]
+    kind, raw = token.kind, blob[len(head) + 4 :][4 + len(token.kind) :]
+    size = int.from_bytes(raw[:4])
+    longer = ssh(kind, raw[4 : 4 + size] + b"x") + raw[4 + size :]
+    refused(armour(head + ssh(longer)), FormatError, public=token.public)
+
+
 def test_every_bit_counts():
     blob = signature_blob(BLOB, NAMESPACE, b"sha512", SIGNATURE)
     for bit in range(8 * len(blob)):
