@@ -15,6 +15,7 @@ from custodian.requests import (
     declined_by,
     find_request,
     list_requests,
+    loans_of,
     may_answer,
     recent_requests,
     standing,
@@ -34,8 +35,9 @@ def end(tx: Transaction, request: Request, outcome: str, by: Actor = CUSTODIAN) 
 
 def end_answered(tx: Transaction, key: Key, signer: str, by: Actor) -> None:
     """End the requests for `key` through `signer` that a quorum now answers."""
+    loans = loans_of(tx, key)
     for request in list_requests(tx, state="waiting", key_id=key.id, signer=signer):
-        if isinstance(standing(tx, request.petition, key), Grant):
+        if isinstance(standing(tx, request.petition, loans), Grant):
             end(tx, request, "answered", by)
 
 
@@ -111,7 +113,8 @@ def _is_answered(tx: Transaction, request: Request) -> bool:
     """Say whether a delegation names a request, and a quorum answers it."""
     if not answers(tx, request.id):
         return False
-    return isinstance(standing(tx, request.petition, find_key(tx, request.petition.key_id)), Grant)
+    loans = loans_of(tx, find_key(tx, request.petition.key_id))
+    return isinstance(standing(tx, request.petition, loans), Grant)
 
 
 def end_overdue(tx: Transaction) -> None:

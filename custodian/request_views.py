@@ -1,33 +1,32 @@
 """Requests as the models of the wire: what was asked, how it stands, what is known of earlier ones."""
 
+import functools
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from custodian import views
 from custodian.encoding import encode_base64, format_instant
-from custodian.keys import Key, find_key
+from custodian.keys import find_key
 from custodian.quorum import Missing
-from custodian.requests import Request, answers, could_answer, standing
+from custodian.requests import Loans, Request, answers, could_answer, loans_of, standing
 from custodian.store import Transaction
 from custodian.wire_requests import RequestAnswer, RequestDecline, RequestView
 
 
 def requests(tx: Transaction, found: Iterable[Request]) -> list[RequestView]:
     """Return the views of requests; each key is read once."""
-    keys: dict[str, Key] = {}
-    return [
-        request(tx, each, keys.setdefault(key_id, keys.get(key_id) or find_key(tx, key_id)))
-        for each in found
-        for key_id in (each.petition.key_id,)
-    ]
+    loans = functools.cache(lambda key_id: loans_of(tx, find_key(tx, key_id)))
+    return [_view(tx, each, loans(each.petition.key_id)) for each in found]
 
 
-def request(tx: Transaction, each: Request, key: Key | None = None) -> RequestView:
+def request(tx: Transaction, each: Request) -> RequestView:
     """Return the view of one request."""
-    asked = each.petition
-    key = key or find_key(tx, asked.key_id)
-    facts, state = key.envelope.facts, each.state(tx.now)
-    verdict = standing(tx, asked, key) if state == "waiting" else None
+    return requests(tx, [each])[0]
+
+
+def _view(tx: Transaction, each: Request, loans: Loans) -> RequestView:
+    asked, facts, state = each.petition, loans.key.envelope.facts, each.state(tx.now)
+    verdict = standing(tx, asked, loans) if state == "waiting" else None
     before, last_before = _before(tx, each)
     return RequestView(
         id=each.id,
@@ -47,7 +46,7 @@ def request(tx: Transaction, each: Request, key: Key | None = None) -> RequestVi
         words=list(asked.words),
         policy=str(facts.policy),
         needed=verdict.count if isinstance(verdict, Missing) else 0,
-        any_of=could_answer(tx, each, key, verdict) if verdict else [],
+        any_of=could_answer(tx, each, loans.key, verdict) if verdict else [],
         vetoers=list(facts.veto),
         self_approval=not facts.no_self_approval,
         answers=_answers(tx, each),

@@ -24,7 +24,7 @@ from custodian.errors import Conflict, NotFound
 from custodian.events import Actor
 from custodian.keys import Key, find_key
 from custodian.petition import Petition, parse_petition
-from custodian.quorum import Ask, Grant, Missing, judge
+from custodian.quorum import Ask, Delegation, Grant, Missing, judge
 from custodian.sealing import parse_public_key
 from custodian.store import Transaction
 
@@ -92,19 +92,29 @@ def _request(row: Mapping[str, Any]) -> Request:
 # --- what its owners made of it
 
 
-def standing(tx: Transaction, petition: Petition, key: Key) -> Grant | Missing:
+@dataclass(frozen=True, slots=True)
+class Loans:
+    """A key and what is lent of it today: read once, for many requests."""
+
+    key: Key
+    delegations: tuple[Delegation, ...]
+
+
+def loans_of(tx: Transaction, key: Key) -> Loans:
+    return Loans(key, tuple(lent.delegation for lent in unended_delegations(tx, key.id)))
+
+
+def standing(tx: Transaction, petition: Petition, loans: Loans) -> Grant | Missing:
     """Ask the rule whether a quorum for what `petition` asks is live; of several purposes, for each."""
-    policy = key.envelope.facts.policy
+    policy = loans.key.envelope.facts.policy
     row = tx.row("SELECT recipient FROM signer WHERE name = ? AND NOT disabled", petition.signer)
     verdict: Grant | Missing = Missing(policy.still_needed(()), policy.could_help(()), (), {})
     if not row or not row["recipient"]:
         return verdict
-    delegations = [lent.delegation for lent in unended_delegations(tx, key.id)]
     recipient, until = parse_public_key(row["recipient"], "recipient"), tx.now + timedelta(seconds=1)
     for purpose in petition.purposes:
-        verdict = judge(
-            policy, delegations, Ask(key.id, petition.signer, recipient, purpose, 1, until), tx.now
-        )
+        ask = Ask(petition.key_id, petition.signer, recipient, purpose, uses=1, until=until)
+        verdict = judge(policy, loans.delegations, ask, tx.now)
         if isinstance(verdict, Missing):
             break
     return verdict
@@ -132,9 +142,15 @@ def can_be_met(tx: Transaction, key: Key, without: Collection[str] = ()) -> bool
 
 def could_answer(tx: Transaction, request: Request, key: Key, stands: Grant | Missing) -> list[str]:
     """Return the owners who have not answered, and could: those who are needed, with a quorum all."""
-    no = declined_by(tx, request.id) | {each.delegation.terms.owner for each in answers(tx, request.id)}
+    no = declined_by(tx, request.id)
+    no |= {each.delegation.terms.owner for each in answers(tx, request.id) if is_out(each, tx.now)}
     owners = stands.any_of if isinstance(stands, Missing) else key.envelope.facts.policy.owners()
     return [each for each in not_shut_out(tx, owners) if each not in no and may_answer(request, key, each)]
+
+
+def is_out(lent: Lent, now: datetime) -> bool:
+    """Say whether what was lent is of use, now or later."""
+    return lent.state(now) in ("live", "pending")
 
 
 def may_answer(request: Request, key: Key, owner: str) -> bool:
@@ -158,8 +174,10 @@ def asker_of(petition: Petition) -> Actor:
 
 def tell(tx: Transaction, kind: notices.Kind, request: Request) -> None:
     """Leave a notice for whoever is told outside."""
-    asked = request.petition
-    key = find_key(tx, asked.key_id)
+    asked, owners = request.petition, list[str]()
+    if kind != "ended":
+        key = find_key(tx, asked.key_id)
+        owners = could_answer(tx, request, key, standing(tx, asked, loans_of(tx, key)))
     about = notices.About(
         request=request.id,
         key=asked.key,
@@ -171,7 +189,7 @@ def tell(tx: Transaction, kind: notices.Kind, request: Request) -> None:
         seconds=asked.seconds,
         constraints=asked.constraints,
         expires=asked.expires,
-        owners=tuple(could_answer(tx, request, key, standing(tx, asked, key))),
+        owners=tuple(owners),
         outcome=request.outcome,
     )
     notices.tell(tx, kind, about)

@@ -746,6 +746,14 @@ def test_a_view_knows_the_bytes(bench: Bench) -> None:
     assert parse_petition(decode_base64(view(bench, request).body, "body")) == find(bench, request).petition
 
 
+def test_who_took_an_answer_back_could_answer_again(bench: Bench) -> None:
+    request = ask(bench)
+    delegation = answer(bench, "alice", request)
+    assert view(bench, request).any_of == ["bob", "carol"]
+    bench.revoke("alice", delegation)
+    assert view(bench, request).any_of == ["alice", "bob", "carol"]
+
+
 def test_a_request_that_ended_asks_nobody(bench: Bench) -> None:
     request = ask(bench, patience=HOUR)
     bench.clock.advance(hours=1)
