@@ -31,6 +31,7 @@ def by_device(request_: Any, *more: str) -> tuple[str, ...]:
 
 def limits(lent: Any) -> tuple[Any, ...]:
     constraints = lent["constraints"]
+    assert not constraints["ca"]
     return lent["uses"], constraints["profiles"], constraints["names"], constraints["max_validity"]
 
 

@@ -133,6 +133,10 @@ def test_a_grant_dies_with_the_signer_it_was_made_for(
     again = (*LEND, "--device-key", "alice.key", "--material", "material.json", "-o", "grant.json")
     terminal.say(*again)  # the material is of the old one
     assert "has restarted since" in terminal.refusal("grant", "post", "grant.json")
+    material = ("grant", "material", "ca", "--signer", "ca-1", "-o", "material.json")
+    terminal.say(*material, "--device-key", "alice.key")
+    refusal = terminal.refusal("grant", "show", "grant.json", "--material", "material.json")
+    assert refusal == "the grant is sealed to something else than what ca-1 announced last"
 
 
 def test_material_is_for_one_key_and_one_signer(terminal: KeyTerminal, grant: Path) -> None:
