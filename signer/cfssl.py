@@ -141,7 +141,8 @@ def success(result: object, *warnings: str) -> bytes:
 def failure(error: CustodianError) -> tuple[int, bytes]:
     """Return the HTTP status and envelope of a refusal.
 
-    A missing quorum also says who is missing, in a member `quorum` that CFSSL clients pass over.
+    A missing quorum also says who is missing and which request asks them, in a member `quorum` that CFSSL
+    clients pass over.
     """
     number, status, detail = 0, 500, "internal error"
     if isinstance(error, CfsslError):
