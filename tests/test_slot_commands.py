@@ -185,6 +185,16 @@ def test_an_invitation_enrols_once_and_a_refused_one_leaves_no_file(invited: tup
     assert not (terminal.directory / "again.key").exists()
 
 
+def test_a_custodian_that_enrols_another_key_is_found_out(
+    invited: tuple[KeyTerminal, str], world: World
+) -> None:
+    terminal, _ = invited
+    with middleman(world.daemon) as (man, url):
+        man.lies["POST /enrolments/devices"] = lambda answer: answer | {"public": "x25519:another"}
+        refusal = terminal.refusal(*ENROL, CUSTODIAN_URL=url)
+    assert refusal == "the custodian enrolled another key than yours; tell an administrator"
+
+
 def test_only_owners_enrol_with_a_device_key(world: World, tmp_path: Path) -> None:
     terminal = KeyTerminal(world.daemon, tmp_path)
     (tmp_path / "code").write_text(world.invite("auditor", "audrey") + "\n")
