@@ -19,6 +19,7 @@ from custodian.config import Settings, parse_listen, read_settings
 from custodian.errors import BadInput, Conflict, CustodianError
 from custodian.init import Plan, create_custodian
 from custodian.note import SigningKey
+from custodian.site import Site
 from custodian.tls import server_context
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "custodian.toml"
@@ -35,6 +36,12 @@ def settings(directory: Path, text: str = "") -> Settings:
 
 def test_an_empty_file_and_the_example_mean_the_same(tmp_path: Path) -> None:
     assert settings(tmp_path) == settings(tmp_path, EXAMPLE.read_text())
+
+
+def test_the_origin_of_the_pages_gives_the_domain_of_passkeys(tmp_path: Path) -> None:
+    site = settings(tmp_path, '[pages]\norigin = "https://ca.example.com:8443"').site
+    assert site == Site("https://ca.example.com:8443", "ca.example.com")
+    assert settings(tmp_path).site is None
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
@@ -57,6 +64,8 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[bodies]\nseconds = 0", "bodies.seconds: input should be greater"),
         ("listen = ", "is not TOML"),
         ('listen = "localhost"', "listen: must end with a port"),
+        ('[pages]\norigin = "https://127.0.0.1:8443"', "pages.origin: must name a host"),
+        ('[pages]\norigin = "http://ca.example.com"', "pages.origin: must be https"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
@@ -247,6 +256,7 @@ IMPOSSIBLE: dict[str, tuple[Callable[[Daemon], object], str]] = {
     "a port below 1": (lambda d: set_listen(d, "127.0.0.1:-1"), "must end with a port"),
     "somebody else's address": (lambda d: set_listen(d, "192.0.2.1:8443"), "cannot listen on 192.0.2.1:8443"),
     "a database of junk": (lambda d: (d.directory / "custodian.db").write_text("x" * 5000), "is not a custodian's database"),
+    "an address as the origin": (lambda d: (d.directory / "custodian.toml").write_text('[pages]\norigin = "https://10.0.0.1"\n'), "must name a host"),
     "an empty database": (lambda d: (d.directory / "custodian.db").write_text(""), "is not a custodian's database"),
 }  # fmt: skip
 
