@@ -6,20 +6,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from bench import ADMIN, SIGNER, Bench
+from bench import ADMIN, KDF, SIGNER, Bench
 from examples import HOUR, NOW, OTHER_ID, PURPOSE, SECOND, SECRET, facts, private_key
 
 from custodian import accounts, answering, asking, delegations, granting, keys, requests, signers
 from custodian.asking import AUTOMATIC, MOST_AUTOMATIC, MOST_WAITING, Need
 from custodian.encoding import decode_base64
 from custodian.envelope import seal
-from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany
+from custodian.errors import BadInput, Conflict, Forbidden, NotFound, QuorumMissing, TooMany
 from custodian.events import Actor
 from custodian.identity import Identity
 from custodian.petition import MAX_WAIT, parse_petition
 from custodian.quorum import Missing
 from custodian.request_views import request as view_of
 from custodian.requests import Request
+from custodian.service import Custody
 from custodian.terms import MAX_LIFE, Constraints, Purpose
 from custodian.wire_requests import RequestView
 
@@ -722,6 +723,29 @@ def test_too_few_owners_are_not_asked(bench: Bench) -> None:
     for owner in ("alice", "bob"):
         bench.do(accounts.disable, owner, ADMIN)
     assert refused(bench) is None
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+async def test_a_refusal_names_the_request_that_asks_unless_that_is_off(
+    bench: Bench, automatic: bool
+) -> None:
+    openers: Any = None  # none is asked
+    custody = Custody(bench.store, openers, KDF, "vkey")
+    custody.asks_for_quorums = automatic
+    with pytest.raises(QuorumMissing) as refusal:
+        await custody.lease("ca-1", bench.request(), 0)
+    made = bench.look(requests.list_requests)
+    assert [each.id for each in made] == ([refusal.value.members["request"]] if automatic else [])
+    who = "2 more of the owners of ca must delegate: any of alice, bob, carol"
+    assert refusal.value.detail == (f"{who}; request {made[0].id} asks them" if automatic else who)
+
+
+async def test_what_a_signer_that_saw_more_than_there_is_asks_for_is_not_asked(bench: Bench) -> None:
+    openers: Any = None
+    custody = Custody(bench.store, openers, KDF, "vkey")
+    with pytest.raises(Conflict, match="it was cut"):
+        await custody.lease("ca-1", bench.request(), 1_000_000)
+    assert bench.look(requests.list_requests) == []
 
 
 # -- what people see
