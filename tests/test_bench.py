@@ -139,7 +139,14 @@ def test_a_table_has_the_same_cells_in_columns_and_in_markdown() -> None:
 
 def test_help_shows_what_to_measure_and_how() -> None:
     told = run_bench("--help").stdout
-    for what in ("sign", "lease", "revoke", "memory", "scripts/bench sign --algorithms ecdsa-p256"):
+    for what in (
+        "sign",
+        "lease",
+        "revoke",
+        "memory",
+        "viewers",
+        "scripts/bench sign --algorithms ecdsa-p256",
+    ):
         assert what in told
 
 
@@ -175,7 +182,12 @@ def test_signing_is_measured_with_and_without_synced_records(tmp_path: Path) -> 
 @needs_commands
 @pytest.mark.parametrize(
     ("what", "rows"),
-    [(("lease", "--count", "1"), 4), (("revoke", "--count", "1"), 2), (("memory",), 10)],
+    [
+        (("lease", "--count", "1"), 4),
+        (("revoke", "--count", "1"), 2),
+        (("memory",), 10),
+        (("viewers", "--viewers", "20", "--count", "1"), 3 + 4),
+    ],
 )
 def test_the_other_measurements_give_a_table(what: tuple[str, ...], rows: int, tmp_path: Path) -> None:
     done = run_bench(*what, "--markdown", "--dir", str(tmp_path))

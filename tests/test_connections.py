@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import resource
 import socket
+import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from inbox import certificate
 from running import World, basic, raw_connection
 
 from custodian import connections
@@ -30,7 +34,7 @@ async def server(quick: None) -> AsyncIterator["Server"]:
     """A server that answers `/` at once and streams at `/stream` until the end; 3 connections an address."""
     made = Listener(socket.create_server(("127.0.0.1", 0)), per_address=3)
     app = web.Application(middlewares=[made.watch])
-    app.add_routes([web.get("/", answer), web.get("/stream", stream)])
+    app.add_routes([web.get("/", answer), web.get("/stream", stream), web.get("/proven", proven)])
     runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
     await web.SockSite(runner, made).start()
@@ -43,6 +47,11 @@ async def server(quick: None) -> AsyncIterator["Server"]:
 
 async def answer(_: web.Request) -> web.Response:
     return web.Response(text="here")
+
+
+async def proven(request: web.Request) -> web.StreamResponse:
+    connections.stop_counting(request)
+    return await stream(request)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -156,6 +165,20 @@ async def test_streams_are_never_shut_to_make_room(server: Server) -> None:
     assert await (await server.call()).ask() == b""
 
 
+async def test_streams_of_somebody_known_take_no_strangers_place_and_are_not_shut(server: Server) -> None:
+    known = []
+    for _ in range(9):
+        known.append(await server.call())
+        assert b"200 OK" in await known[-1].ask("/proven")
+    assert server.listener._held == {}
+    strangers = [await server.call() for _ in range(3)]
+    assert b"200 OK" in await strangers[0].ask()
+    assert await (await server.call()).ask() == b"", "they have a share as before"
+    await asyncio.sleep(2 * TICK)
+    for each in known:
+        assert b"ping" in await asyncio.wait_for(each.reader.read(1000), 1)
+
+
 async def test_a_place_is_free_again_when_its_connection_closes(server: Server) -> None:
     for _ in range(10):
         caller = await server.call()
@@ -181,6 +204,31 @@ def test_as_many_files_may_be_open_as_the_system_allows(limits: tuple[int, int])
     assert raised == resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
     assert raised <= max(connections.MOST_FILES, limits[0])
     assert connections.raise_file_limit() == raised
+
+
+# -- what a connection takes
+
+
+async def test_a_connection_keeps_a_buffer_of_one_record_of_tls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Looks inside asyncio: where that is built otherwise, `read_tls_in_records` is to be thought over."""
+    monkeypatch.setattr(SSLProtocol, "max_size", SSLProtocol.max_size)
+    connections.read_tls_in_records()
+    made, sizes = certificate(tmp_path), []
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sizes.append(len(writer.transport._ssl_protocol._ssl_buffer))  # type: ignore[attr-defined]
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=made.context)
+    trust = ssl.create_default_context(cafile=made.path)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=trust, family=socket.AF_INET)
+    await reader.read()
+    writer.close()
+    server.close()
+    assert sizes == [16_384]
 
 
 # -- the daemon

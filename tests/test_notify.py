@@ -4,7 +4,9 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import hmac
 import json
+import re
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -124,6 +126,17 @@ def test_the_signature_is_the_one_of_another_implementation() -> None:
         secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_example_of_the_document_is_true() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "notifications.md").read_text()
+    (secret,) = re.findall(r"`whsec_(\S+)`\)", text)
+    told = dict(re.findall(r"^webhook-(\w+): (\S+)$", text, re.MULTILINE))
+    (body,) = re.findall(r'^\{"asker".*\}$', text, re.MULTILINE)
+    signed = f"{told['id']}.{told['timestamp']}.{body}".encode()
+    expected = hmac.new(base64.b64decode(secret), signed, hashlib.sha256).digest()
+    assert told["signature"] == f"v1,{base64.b64encode(expected).decode()}"
+    assert json.loads(body).keys() == json.loads(messages.webhook_body(NOTICE, ORIGIN)).keys()
 
 
 async def test_a_webhook_says_what_is_asked_and_where_to_answer(web: WebInbox) -> None:
