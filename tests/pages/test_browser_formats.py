@@ -74,6 +74,20 @@ async def test_a_device_key_signs_evidence_that_its_public_key_verifies(blank):
     assert made["signature"] == device.agree(b"the terms", "device-1").signature  # Ed25519 has one
 
 
+async def test_device_key_vectors_end_as_they_must(blank):
+    reading = """async (m, file) => {
+        const device = await m.readDeviceKey(file);
+        return [device.owner, device.public, device.slotPublic];
+    }"""
+    for path in (VECTORS / "device-key-v1").glob("*"):
+        header, body = vector(path)
+        expected = None
+        if header["expect"] == "success":
+            unlock = PrivateKey("x25519", bytes.fromhex(header["unlock"].partition(":")[2]))
+            expected = ["alice", header["credential"], str(unlock.public)]
+        assert await outcome(blank, "slots", reading, body.decode()) == expected, path.name
+
+
 async def test_a_file_that_is_no_device_key_is_refused_in_a_sentence(blank):
     head = "custodian/device-key/v1\n"
     for file in (

@@ -4,7 +4,7 @@ import { privateKey } from "./hpke.js";
 import { finish, invitation, sentence } from "./invitation.js";
 import { available } from "./passkey.js";
 import { publicText } from "./slots.js";
-import { enrol, makeDevice, makePasskey, missing, newOwner } from "./ways.js";
+import { enrol, makeDevice, makePasskey, missing, newOwner, saveFile } from "./ways.js";
 
 const form = document.getElementById("by-ways");
 const rpId = document.getElementById("enrol").dataset.rpId;
@@ -18,19 +18,10 @@ const make = {
   },
   device: async (name, label) => {
     const way = await makeDevice({ owner: name, label: label || "Device key" });
-    save(`${name}-${way.credential.id}.key`, way.file);
+    saveFile(`${name}-${way.credential.id}.key`, way.file);
     return way;
   },
 };
-
-/** Give the file to its owner before it counts: a key that nobody kept opens nothing. */
-function save(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
 
 function list({ credential, unlock }) {
   const [row, what, does] = ["li", "span", "span"].map((tag) => document.createElement(tag));

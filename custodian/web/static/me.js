@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { refresh, sentence } from "./live.js";
-import { addWay, makeDevice, makePasskey, removeWay } from "./ways.js";
+import { addWay, makeDevice, makePasskey, removeWay, saveFile } from "./ways.js";
 
 const form = document.getElementById("change");
 
@@ -37,21 +37,12 @@ const make = {
   },
   device: async (me) => {
     const way = await makeDevice({ owner: me.name, label: label("device") });
-    save(`${way.credential.id}.key`, way.file);
+    saveFile(`${way.credential.id}.key`, way.file);
     return way;
   },
 };
 
 const label = (usual) => form.elements.label.value.trim() || usual;
-
-/** Give the file to its owner before it counts: a key that nobody kept opens nothing. */
-function save(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
 
 async function send(button) {
   const said = { done: form.querySelector("[data-done]"), problem: form.querySelector("[data-problem]") };

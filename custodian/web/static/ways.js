@@ -34,6 +34,15 @@ export async function makeDevice({ owner, label }) {
   return { credential, parameters: { label }, unlock: device.unlock, possess, file: device.file };
 }
 
+/** Give a device key's file to its owner, before it counts: a key that nobody kept opens nothing. */
+export function saveFile(name, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 async function slotOf({ credential, parameters, unlock }, owner, ownerKey) {
   const { id, kind } = credential;
   return unlock ? makeSlot(ownerKey, { owner, id, kind, parameters, unlock }) : "";
