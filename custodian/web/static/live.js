@@ -10,12 +10,14 @@ import { brief, clock } from "./clock.js";
 const SILENCE = 25_000; // ms without a word, where a ping comes every ten seconds, mean that the stream is lost
 const AGAIN = 3_000; // ms until a stream that was refused is asked for anew
 const SPREAD = 2_000; // ms over which all viewers take their fresh copy
+const PACE = 3_000; // ms between two fresh copies, where one change follows the other
 
 let base = Number(document.body.dataset.now) - responseStart(); // the custodian's time when performance.now() was 0
 let size = Number(document.body.dataset.size); // entries in the history that this page shows
 let source = null;
 let silence = 0;
 let refreshing = 0;
+let refreshed = -PACE; // when the last fresh copy was asked for
 
 /** The custodian's time in ms. */
 export const now = () => base + performance.now();
@@ -122,13 +124,15 @@ function say(element, text) {
 // --- a fresh copy
 
 function refreshSoon() {
-  refreshing ||= setTimeout(refresh, Math.random() * SPREAD);
+  const rest = Math.max(0, refreshed + PACE - performance.now());
+  refreshing ||= setTimeout(refresh, rest + Math.random() * SPREAD);
 }
 
 /** Take the regions anew. Nothing that somebody is typing in is touched. */
 export function refresh() {
   clearTimeout(refreshing);
   refreshing = 0;
+  refreshed = performance.now();
   const request = new XMLHttpRequest();
   request.open("GET", location.href);
   request.responseType = "document";
@@ -185,7 +189,10 @@ function follow() {
     if (state.size > size) refreshSoon();
     size = Math.max(size, state.size);
   });
-  source.addEventListener("ping", found);
+  source.addEventListener("ping", () => {
+    found();
+    if (document.querySelector("[data-poll]")) refreshSoon(); // shows more than the stream tells of
+  });
   source.addEventListener("error", lost);
   watch();
 }
