@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from custodian.callers import COOKIE, authenticate
+from custodian.callers import authenticate
 from custodian.calls import CUSTODY, PEOPLE, STATUS, TITLES
 from custodian.errors import CustodianError, Forbidden, Unauthenticated
 from custodian.service import Caller, Custody
@@ -83,8 +83,7 @@ def to_sign_in(request: web.Request) -> web.Response:
     Who follows a link in a mail comes without the cookie, which no other site may bring about. One look
     at a page of ours that asks for the same address again brings it.
     """
-    site = request.headers.get("Sec-Fetch-Site", "")
-    if site in ("cross-site", "same-site") and COOKIE not in request.cookies:
+    if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         return request.app[RENDERER].page("again.html", datetime.now(UTC), {})
     target = own_path(request.path_qs)
     raise web.HTTPSeeOther("/sign-in" + (f"?next={quote(target, safe='')}" if target != "/" else ""))
