@@ -225,7 +225,7 @@ async def test_signatures_of_owners_are_checked(agreed: list[int], history_page:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("field", ["signature", "credential", "terms_sha256"])
+@pytest.mark.parametrize("field", ["signature", "credential", "nobody", "terms_sha256"])
 async def test_a_loan_its_owner_did_not_sign_is_found_even_by_a_newcomer(
     agreed: list[int], history_page: Page, records: sqlite3.Connection, world: World, which: int, field: str
 ) -> None:
@@ -234,6 +234,8 @@ async def test_a_loan_its_owner_did_not_sign_is_found_even_by_a_newcomer(
     entry, foreign = (json.loads(body(records, each)) for each in (seq, other))
     if field == "terms_sha256":
         entry[field] = foreign[field]
+    elif field == "nobody":
+        entry["evidence"]["credential"] = "passkey-of-nobody"
     else:
         entry["evidence"][field] = foreign["evidence"][field]
     put(records, seq, canonical_json(entry))
