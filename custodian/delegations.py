@@ -3,6 +3,7 @@
 What is stored is ciphertext: the owner's share sealed to a signer's recipient, bound to the terms.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -84,8 +85,14 @@ def was_lent_by(tx: Transaction, delegation: str, owner: str) -> bool:
     return bool(tx.row("SELECT 1 FROM delegation WHERE id = ? AND owner = ?", delegation, owner))
 
 
+@functools.lru_cache(maxsize=1024)
+def known_terms(data: bytes) -> Terms:
+    """Parse terms that were taken once; to do so for each look would cost more than all else in it."""
+    return parse_terms(data)
+
+
 def parse_lent(row: Mapping[str, Any]) -> Lent:
-    terms = parse_terms(bytes(row["terms"]))
+    terms = known_terms(bytes(row["terms"]))
     delegation = Delegation(terms, int(row["left"]), bool(row["revoked"]))
     return Lent(delegation, json.loads(str(row["sealed"])), row["current"])
 

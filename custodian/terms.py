@@ -5,6 +5,7 @@ SHA-256(terms)`. Whoever relays it can neither stretch the terms nor use the sha
 changed, and the share does not open.
 """
 
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -102,22 +103,7 @@ class Terms:
     nonce: str
 
     def __bytes__(self) -> bytes:
-        return canonical_json(
-            {
-                "type": VERSION,
-                "key": self.key,
-                "key_id": self.key_id,
-                "owner": self.owner,
-                "signer": self.signer,
-                "recipients": [str(recipient) for recipient in self.recipients],
-                "uses": self.uses,
-                "start": format_instant(self.start),
-                "end": format_instant(self.end),
-                "constraints": self.constraints.record(),
-                "request": self.request,
-                "nonce": self.nonce,
-            }
-        )
+        return _encode(self)
 
     @property
     def digest(self) -> bytes:
@@ -132,6 +118,27 @@ class Terms:
     def share_info(self) -> bytes:
         """The HPKE info under which the owner's share is sealed to each recipient."""
         return b"custodian/delegation/v1\x00" + self.digest
+
+
+@functools.lru_cache(maxsize=1024)
+def _encode(terms: Terms) -> bytes:
+    """Return the canonical JSON; kept, since whoever sorts or compares delegations asks for each again."""
+    return canonical_json(
+        {
+            "type": VERSION,
+            "key": terms.key,
+            "key_id": terms.key_id,
+            "owner": terms.owner,
+            "signer": terms.signer,
+            "recipients": [str(recipient) for recipient in terms.recipients],
+            "uses": terms.uses,
+            "start": format_instant(terms.start),
+            "end": format_instant(terms.end),
+            "constraints": terms.constraints.record(),
+            "request": terms.request,
+            "nonce": terms.nonce,
+        }
+    )
 
 
 def parse_terms(data: bytes) -> Terms:
