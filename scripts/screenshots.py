@@ -15,7 +15,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "pages")]
 
 from browser import Page, browsing  # noqa: E402
 from devtools import CHROMIUM, Chromium  # noqa: E402
-from owners import sign_in  # noqa: E402
+from page_owners import sign_in  # noqa: E402
 from running import Daemon, World, make_daemon, populate  # noqa: E402
 from scene import PAGES, SIGNED_OUT, Scene, play  # noqa: E402
 from trusted import Tls  # noqa: E402
@@ -29,7 +29,7 @@ async def take(page: Page, url: str, name: str, directory: Path) -> None:
         for theme in ("light", "dark"):
             await page.resize(width, 900, dark=theme == "dark")
             await page.goto(url)
-            path = directory / f"{name}-{size}-{theme}.png"
+            path = directory / f"{name}-{size}-{theme}.webp"
             await page.screenshot(path, width, 900, dark=theme == "dark")
             print(path, flush=True)
 

@@ -243,10 +243,12 @@ class Page(Heard):
         await self.send("Emulation.setEmulatedMedia", features=[scheme, still])
 
     async def screenshot(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Save the whole page as PNG, as wide as said."""
+        """Save the whole page, as wide as said, in the format of the file's name: .png or .webp."""
         await self.resize(width, height, dark=dark)
         await self.js("document.fonts.ready.then(() => true)")
-        taken = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        taken = await self.send(
+            "Page.captureScreenshot", format=path.suffix[1:], quality=85, captureBeyondViewport=True
+        )
         path.write_bytes(base64.b64decode(taken["data"]))
 
 

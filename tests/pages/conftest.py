@@ -7,7 +7,7 @@ import pytest
 from blank import serving
 from browser import Browser, Page, browsing
 from devtools import CHROMIUM, Chromium
-from owners import Owner, newcomer
+from page_owners import Owner, newcomer
 from running import Daemon, World, make_daemon, populate
 from trusted import Tls
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser import Browser, Page
-from owners import sign_in
+from page_owners import sign_in
 from running import World
 from scene import PAGES, SIGNED_OUT, Scene, play
 

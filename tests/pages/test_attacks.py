@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from devtools import BrowserError
-from owners import NUMBERS, by_password
+from page_owners import NUMBERS, by_password
 from running import World
 
 from custodian.encoding import encode_base64

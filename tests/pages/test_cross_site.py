@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from browser import Page
-from owners import newcomer, sign_in
+from page_owners import newcomer, sign_in
 from running import password_of
 
 from custodian.callers import COOKIE

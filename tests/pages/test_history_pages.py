@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 from browser import Browser, Page
-from owners import sign_in
+from page_owners import sign_in
 from running import Answer, World, password_of
 
 from custodian.encoding import canonical_json

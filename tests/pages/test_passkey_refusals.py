@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from devtools import BrowserError
-from owners import key_for, newcomer
+from page_owners import key_for, newcomer
 
 from custodian.encoding import decode_base64, encode_base64
 from custodian.envelope import parse_envelope

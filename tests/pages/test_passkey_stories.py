@@ -8,7 +8,7 @@ from browser import browsing
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from devtools import Chromium
-from owners import NUMBERS, Owner, key_for, newcomer
+from page_owners import NUMBERS, Owner, key_for, newcomer
 from running import SECRET, password_of
 from signing import KEY, SIGNER, running_site
 

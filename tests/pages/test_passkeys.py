@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from devtools import BrowserError
-from owners import by_password, entry, key_for, leaked, newcomer, sign_in
+from page_owners import by_password, entry, key_for, leaked, newcomer, sign_in
 from running import SECRET, basic
 
 from custodian.devicekey import parse_device_key

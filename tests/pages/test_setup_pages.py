@@ -4,7 +4,7 @@ import re
 
 import pytest
 from browser import Browser, Page
-from owners import sign_in
+from page_owners import sign_in
 from running import ADMIN, World, basic, password_of
 
 from custodian.encoding import fingerprint

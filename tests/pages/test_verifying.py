@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from browser import Browser, Page
-from owners import Owner, sign_in
+from page_owners import Owner, sign_in
 from running import World
 
 from custodian.checkpoint import sign_checkpoint
