@@ -1,10 +1,11 @@
 """Fixtures that several test files share."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from bench import Bench, FakeClock, make_bench, open_store
+from inbox import Certificate, MailInbox, WebInbox, certificate, mail_inbox, web_inbox
 from running import World, make_world
 from terminals import KeyTerminal
 
@@ -58,3 +59,24 @@ def store(tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
     opened = open_store(tmp_path / "custodian.db", clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificate]:
+    """A certificate for localhost, which this process and those it starts trust."""
+    made = certificate(tmp_path_factory.mktemp("receiver"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(made.path))
+        yield made
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[WebInbox]:
+    async with web_inbox() as inbox:
+        yield inbox
+
+
+@pytest.fixture
+async def smtp(trusted: Certificate) -> AsyncIterator[MailInbox]:
+    async with mail_inbox(trusted) as inbox:
+        yield inbox

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
+from custodian.notify.receivers import Mail, Receivers, Slack, Webhook
 from custodian.tls import make_certificate
 
 
@@ -187,3 +189,27 @@ async def mail_inbox(tls: Certificate | None = None, *, wrapped: bool = False) -
     finally:
         server.close()
         await eventually(lambda: not inbox.talking)
+
+
+SECRET = bytes(range(32))  # of the webhooks here
+
+
+def mail_to(inbox: MailInbox, **changes: Any) -> Mail:
+    usual: dict[str, Any] = {
+        "host": "localhost",
+        "port": inbox.port,
+        "sender": "custodian@example.com",
+        "security": "starttls",
+        "username": "",
+        "password": "",
+        "to": {"alice": "alice@example.com"},
+    }
+    return Mail(**usual | changes)
+
+
+def to_webhook(url: str) -> Receivers:
+    return Receivers(webhooks=(Webhook("ops", url, SECRET),))
+
+
+def to_slack(url: str) -> Receivers:
+    return Receivers(slacks=(Slack("team", url),))
