@@ -11,6 +11,7 @@ import pytest
 from authenticators import SITE, Passkey, device, device_credential
 from bench import ADMIN, Bench
 from examples import NOW
+from owners import Owner
 from running import World, basic, free_addresses, password_of
 
 from custodian import accounts, ownerslots, proofs, sessions
@@ -375,3 +376,15 @@ def test_a_browser_is_not_made_to_ask_for_a_password(world: World):
 def test_a_password_beside_the_cookie_is_what_counts(world: World, cookie: str):
     status, answer = call(world, "GET", "/me", Cookie=cookie, Authorization=basic("bob"))
     assert (status, answer["json"]["name"]) == (200, "bob")
+
+
+def test_who_removes_a_way_by_password_in_a_page_stays_signed_in_there_only(world: World, cookie: str):
+    alice, elsewhere = Owner(world, "alice"), world.sign_in("alice")
+    alice.call("/me/slots", alice.device_by_password()).ok()
+    removed = "/me/slots/device-laptop/remove"
+    changed = call(
+        world, "POST", removed, b"{}", Cookie=cookie, Authorization=basic("alice"), Content_Type=JSON
+    )
+    assert changed[0] == 200
+    assert call(world, "GET", "/me", Cookie=cookie)[0] == 200
+    assert read(world, elsewhere).status == 401

@@ -1,6 +1,7 @@
 """What people open and prove with, and what they prove by it."""
 
 from custodian import accounts, evidence, ownerslots, views, wire
+from custodian.callers import COOKIE
 from custodian.calls import NOBODY, OWNER, PEOPLE, Call, Request
 from custodian.encoding import decode_base64
 from custodian.errors import BadInput, Forbidden
@@ -46,12 +47,13 @@ async def remove_slot(call: Request) -> Me:
     """Remove a slot and the credential of its id."""
     body: RemoveSlot = call.body
     owner, gone, proof = call.caller.name, call.path["id"], _proof(call, body.evidence)
+    keeps = call.caller.session or accounts.hash_secret(call.http.cookies.get(COOKIE, ""))
 
     def remove(tx: Transaction) -> None:
         if proof:
             message = evidence.slot_removed(owner, gone)
             ownerslots.prove(tx, owner, proof, message, call.custody.site)
-        ownerslots.remove(tx, owner, gone, call.caller.session)
+        ownerslots.remove(tx, owner, gone, keeps)
 
     await call.custody.change(remove)
     return await show_me(call)
