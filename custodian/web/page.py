@@ -21,7 +21,9 @@ from custodian.store import Transaction
 from custodian.web.render import Renderer
 
 RENDERER = web.AppKey("renderer", Renderer)
-OWN_PATH = re.compile(r"/(?:[A-Za-z0-9._~-]+/?)*(?:\?[A-Za-z0-9._~=&%+-]*)?")  # `//host` is another's
+PART = "[A-Za-z0-9._~-]+"
+# `//host` is another's. No text fits in two ways, or a long one that fits in none would take for ever.
+OWN_PATH = re.compile(rf"/(?:{PART}(?:/{PART})*/?)?(?:\?[A-Za-z0-9._~=&%+-]*)?")
 Frame = Callable[[Transaction, Caller, str], dict[str, Any]]
 
 
