@@ -30,10 +30,22 @@ async def authenticate(custody: Custody, request: web.Request, *, revoking: str 
         return Caller("signer", signer.name, signer)
     if scheme.lower() == "basic":
         return await _by_password(custody, request, revoking)
-    token = credentials if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    token = credentials if scheme.lower() == "bearer" else session_cookie(request)
     if not token:
         raise Unauthenticated("say who you are: sign in, or curl -u NAME, or a bearer token")
     return await session_caller(custody, token)
+
+
+def session_cookie(request: web.Request) -> str:
+    """Return the token in our cookie, "" if there is none.
+
+    Hosts beside ours may set cookies for us too, but none that a browser calls as ours is called. So it is
+    read as browsers write it (RFC 6265bis, section 5.8.3): Python's readers also find it in the value of
+    another, `x=1 __Host-custodian=…`, and whoever set that would have us take their session for another's.
+    """
+    cookies = "; ".join(request.headers.getall(hdrs.COOKIE, ())).split("; ")
+    found = [each.removeprefix(f"{COOKIE}=") for each in cookies if each.startswith(f"{COOKIE}=")]
+    return found[0] if len(found) == 1 else ""
 
 
 async def session_caller(custody: Custody, token: str) -> Caller:
@@ -64,7 +76,7 @@ def check_page(request: web.Request, site: Site) -> None:
 
 def check_type(request: web.Request) -> None:
     """Raise 415 unless a call by cookie says that it is JSON: what a plain form can send is not."""
-    if hdrs.AUTHORIZATION in request.headers or COOKIE not in request.cookies:
+    if hdrs.AUTHORIZATION in request.headers or not session_cookie(request):
         return
     bare = request.method == hdrs.METH_DELETE and not request.body_exists
     if request.method != hdrs.METH_GET and not bare and request.content_type != "application/json":

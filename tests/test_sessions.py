@@ -300,6 +300,19 @@ def cookie(world: World) -> str:
     return f"{COOKIE}={world.sign_in('alice')}"
 
 
+@pytest.mark.parametrize(
+    "tossed",
+    ["x=1 {}", "x=1,{}", "x=\t{}", "\xa0{}", "x;{}", 'x="1; {}"', "__Host-custodian =1; x=1 {}", "{}; {}"],
+)
+def test_a_cookie_that_another_host_sets_is_not_taken_for_ours(world: World, cookie: str, tossed: str):
+    """Whoever controls a host beside ours would have had others work in a session of the attacker's."""
+    others = tossed.replace("{}", f"{COOKIE}={world.sign_in('bob')}")
+    assert call(world, "GET", "/me", Cookie=others)[0] == 401
+    for both in (f"{cookie}; {others}", f"{others}; {cookie}"):
+        status, answer = call(world, "GET", "/me", Cookie=both)
+        assert status == 401 or answer["json"]["name"] == "alice"
+
+
 def origin(world: World) -> str:
     return f"https://localhost:{world.daemon.url.rpartition(':')[2]}"
 

@@ -1,7 +1,7 @@
 """What people open and prove with, and what they prove by it."""
 
 from custodian import accounts, evidence, ownerslots, views, wire
-from custodian.callers import COOKIE
+from custodian.callers import session_cookie
 from custodian.calls import NOBODY, OWNER, PEOPLE, Call, Request
 from custodian.encoding import decode_base64
 from custodian.errors import BadInput, Forbidden
@@ -47,7 +47,7 @@ async def remove_slot(call: Request) -> Me:
     """Remove a slot and the credential of its id."""
     body: RemoveSlot = call.body
     owner, gone, proof = call.caller.name, call.path["id"], _proof(call, body.evidence)
-    keeps = call.caller.session or accounts.hash_secret(call.http.cookies.get(COOKIE, ""))
+    keeps = call.caller.session or accounts.hash_secret(session_cookie(call.http))
 
     def remove(tx: Transaction) -> None:
         if proof:

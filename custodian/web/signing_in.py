@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from custodian import proofs, sessions
-from custodian.callers import COOKIE, check_page, session_caller
+from custodian.callers import COOKIE, check_page, session_caller, session_cookie
 from custodian.calls import BODIES, CUSTODY, STATUS, read_body
 from custodian.errors import BadInput, CustodianError, Unauthenticated
 from custodian.events import Evidence
@@ -72,7 +72,7 @@ async def sign_out(request: web.Request) -> web.Response:
     custody = request.app[CUSTODY]
     try:
         check_form(request, custody.site)
-        caller = await session_caller(custody, request.cookies.get(COOKIE, ""))
+        caller = await session_caller(custody, session_cookie(request))
         await custody.change(sessions.end, caller.session)
     except Unauthenticated:
         pass  # it is over already
