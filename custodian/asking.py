@@ -23,6 +23,7 @@ from custodian.store import Transaction
 from custodian.terms import MAX_LIFE, Constraints
 
 MOST_WAITING = 32  # of one who asks
+MOST_AN_HOUR = 96  # also of one who takes back what they asked: owners hear of each
 MOST_AUTOMATIC = 8  # of one signer and key
 AUTOMATIC = "a signing call found no quorum"  # the reason of those
 AUTOMATIC_PATIENCE = timedelta(hours=1)
@@ -93,6 +94,16 @@ def _check_count(tx: Transaction, asker: Actor) -> None:
             f"{len(rows)} requests of {asker.name} wait already; withdraw some or wait for the answers",
             retry_after=rows[0]["expires"] - tx.seconds,
         )
+    lately = tx.rows(
+        "SELECT made FROM request WHERE made > ? AND role = ? AND asker = ? ORDER BY made",
+        tx.seconds - 3600,
+        asker.role,
+        asker.name,
+    )
+    if len(lately) >= MOST_AN_HOUR:
+        wait = lately[-MOST_AN_HOUR]["made"] + 3600 - tx.seconds
+        asked = f"{asker.name} asked {len(lately)} times within an hour"
+        raise TooMany(f"{asked}; try again in {wait} s", retry_after=wait)
 
 
 def _petition(tx: Transaction, key: Key, asker: Actor, need: Need) -> Petition:

@@ -72,14 +72,17 @@ def list_requests(tx: Transaction, *, state: str = "", key_id: str = "", signer:
     return [_request(row) for row in rows]
 
 
-def recent_requests(tx: Transaction, since: int, *, key_id: str = "", signer: str = "") -> list[Request]:
-    """Return the requests that wait or ended after the Unix second `since`, newest first."""
+def recent_requests(
+    tx: Transaction, since: int, *, key_id: str = "", signer: str = "", most: int = -1
+) -> list[Request]:
+    """Return the requests that wait or ended after the Unix second `since`, newest first, `most` at most."""
     rows = tx.rows(
         "SELECT * FROM request WHERE (outcome = '' OR ended > ?1) AND (key_id = ?2 OR ?2 = '')"
-        " AND (signer = ?3 OR ?3 = '') ORDER BY rowid DESC",
+        " AND (signer = ?3 OR ?3 = '') ORDER BY rowid DESC LIMIT ?4",
         since,
         key_id,
         signer,
+        most,
     )
     return [_request(row) for row in rows]
 

@@ -99,6 +99,7 @@ CREATE TABLE request (
 ) STRICT;
 CREATE INDEX request_waiting ON request (outcome, expires);
 CREATE INDEX request_by_asker ON request (key_id, role, asker);
+CREATE INDEX request_by_made ON request (made);
 
 CREATE TABLE decline (
     request TEXT NOT NULL REFERENCES request (id),

@@ -18,6 +18,7 @@ from custodian.store import Transaction
 
 RECENT = timedelta(hours=1)
 MOST = 500  # delegations, the newest
+MOST_ENDED = 40  # requests that wait no more, the newest
 FOR_EVER = 3_600.0  # seconds; nothing is due sooner
 
 
@@ -47,7 +48,7 @@ def take(tx: Transaction) -> Snapshot:
     """Take a snapshot of what everybody may see."""
     rows = tx.rows(f"{LENT} WHERE d.ends > ? ORDER BY d.rowid DESC LIMIT {MOST}", _recently(tx))
     lent = [parse_lent(row) for row in rows]
-    asked = recent_requests(tx, _recently(tx))
+    asked = _asked(tx)
     shut_out = tx.rows("SELECT name FROM account WHERE disabled")
     sessions = tx.rows("SELECT token_hash FROM session WHERE expires > ?", tx.seconds)
     return Snapshot(
@@ -66,6 +67,14 @@ def take(tx: Transaction) -> Snapshot:
 
 def _recently(tx: Transaction) -> int:
     return int((tx.now - RECENT).timestamp())
+
+
+def _asked(tx: Transaction) -> list[Request]:
+    """Return the requests that wait, and some that ended: how many there are is up to who asks."""
+    found = recent_requests(tx, _recently(tx))
+    ended = [each.id for each in found if each.state(tx.now) != "waiting"]
+    dropped = {*ended[MOST_ENDED:]}
+    return [each for each in found if each.id not in dropped]
 
 
 def _delegation(lent: Lent, now: datetime) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from bench import ADMIN, KDF, SIGNER, Bench
 from examples import HOUR, NOW, OTHER_ID, PURPOSE, SECOND, SECRET, facts, private_key
 
-from custodian import accounts, answering, asking, delegations, granting, keys, requests, signers
-from custodian.asking import AUTOMATIC, MOST_AUTOMATIC, MOST_WAITING, Need
+from custodian import accounts, answering, asking, delegations, granting, keys, requests, signers, snapshot
+from custodian.asking import AUTOMATIC, MOST_AN_HOUR, MOST_AUTOMATIC, MOST_WAITING, Need
 from custodian.encoding import decode_base64
 from custodian.envelope import seal
 from custodian.errors import BadInput, Conflict, Forbidden, NotFound, QuorumMissing, TooMany
@@ -180,6 +180,34 @@ def test_one_asker_has_so_many_requests_waiting_and_no_more(bench: Bench) -> Non
     ask(bench, ALICE)
     bench.do(answering.withdraw, ADMIN, made[0])
     ask(bench)
+
+
+def test_who_takes_back_what_they_asked_does_not_ask_without_end(bench: Bench) -> None:
+    """It told every owner of each, twice, and made what every viewer is sent larger each time."""
+    for _ in range(MOST_AN_HOUR):
+        bench.clock.advance(seconds=10)
+        bench.do(answering.withdraw, ADMIN, ask(bench))
+    size = bench.size
+    with pytest.raises(TooMany, match="times within an hour") as refused:
+        ask(bench)
+    assert bench.size == size
+    ask(bench, ALICE)
+    bench.clock.advance(seconds=refused.value.members["retry_after"])
+    ask(bench)
+    with pytest.raises(TooMany):
+        ask(bench)
+
+
+def test_the_live_view_shows_the_newest_of_what_ended_and_all_that_waits(bench: Bench) -> None:
+    first = ask(bench, ALICE)
+    ended = [ask(bench) for _ in range(3)]
+    waiting = ask(bench)
+    for each in ended:
+        bench.do(answering.withdraw, ADMIN, each)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "MOST_ENDED", 2)
+        shown = bench.look(snapshot.take).state["requests"]
+    assert [each["id"] for each in shown] == [waiting, ended[2], ended[1], first]
 
 
 def test_what_has_expired_does_not_wait(bench: Bench) -> None:

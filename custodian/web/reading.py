@@ -14,6 +14,7 @@ from custodian.wire_requests import RequestView
 
 REMEMBERED = 30 * 24 * 3600  # seconds for which ended requests are listed
 MOST_ENDED = 40
+LOOKED_AT = 400  # requests, the newest, for those that ended
 
 
 def waiting(tx: Transaction) -> list[RequestView]:
@@ -22,10 +23,9 @@ def waiting(tx: Transaction) -> list[RequestView]:
 
 def ended(tx: Transaction) -> list[RequestView]:
     """Return the newest requests that ended."""
-    recent = [
-        each for each in recent_requests(tx, tx.seconds - REMEMBERED) if each.state(tx.now) != "waiting"
-    ]
-    return request_views.requests(tx, recent[:MOST_ENDED])
+    recent = recent_requests(tx, tx.seconds - REMEMBERED, most=LOOKED_AT)
+    over = [each for each in recent if each.state(tx.now) != "waiting"]
+    return request_views.requests(tx, over[:MOST_ENDED])
 
 
 def asked(found: Iterable[RequestView], me: str) -> list[Asked]:
