@@ -10,7 +10,7 @@ from custodian.events import Actor, DelegationGranted, Evidence, Limits
 from custodian.keys import Key, find_key
 from custodian.requests import ID, find_request, may_answer
 from custodian.store import Transaction
-from custodian.terms import Terms
+from custodian.terms import MAX_LIFE, Terms
 
 BY_PASSWORD = Evidence(kind="password")
 
@@ -31,6 +31,8 @@ def grant(
         raise Forbidden(f"{key.name} is not sealed for the signer {terms.signer}")
     if terms.end <= tx.now:
         raise BadInput("end", "the delegation would have ended already")
+    if terms.start > tx.now + MAX_LIFE:
+        raise BadInput("start", f"must be within {MAX_LIFE.days} days from now")
     row = tx.row("SELECT recipient FROM signer WHERE name = ? AND NOT disabled", terms.signer)
     if not row or [row["recipient"]] != [str(each) for each in terms.recipients]:
         raise Conflict(

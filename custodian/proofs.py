@@ -22,10 +22,16 @@ def grant(tx: Transaction, terms: Terms, sealed: Mapping[str, str], evidence: Ev
     """Store a delegation that its owner agreed to; return its entry in the history.
 
     Raises:
-        Forbidden: the owner did not agree to these terms, or may not lend so. FormatError: not a grant.
+        Forbidden: the owner did not agree to these terms, in whatever way, for a stranger learns nothing of
+            who there is; or may not lend so. FormatError: not a grant.
         Conflict: it was granted already, or the signer has started anew since.
     """
-    ownerslots.prove(tx, terms.owner, evidence, bytes(terms), site)
+    try:
+        ownerslots.prove(tx, terms.owner, evidence, bytes(terms), site)
+    except (Forbidden, FormatError):
+        raise Forbidden(
+            f"no credential of {terms.owner} here agreed to these terms; make the grant anew by one of them"
+        ) from None
     for recipient in terms.recipients:
         raw = decode_base64(sealed.get(str(recipient), ""), "sealed")
         if len(raw) != recipient.sealed_size(SHARE_SIZE):

@@ -89,13 +89,14 @@ def another_credential(grant: Any) -> None:
     grant["evidence"]["credential"] = "device-other"
 
 
+NOT_AGREED = "no credential of {} here agreed to these terms; make the grant anew by one of them"
 ALTERED = [
-    (more_uses, "the device key did not sign this"),
-    (another_owner, "device-laptop is not a credential of bob here"),
-    (another_recipient, "the device key did not sign this"),
+    (more_uses, NOT_AGREED.format("alice")),
+    (another_owner, NOT_AGREED.format("bob")),
+    (another_recipient, NOT_AGREED.format("alice")),
     (another_seal, "sealed: must hold the share sealed to each recipient"),
-    (another_signature, "the device key did not sign this"),
-    (another_credential, "device-other is not a credential of alice here"),
+    (another_signature, NOT_AGREED.format("alice")),
+    (another_credential, NOT_AGREED.format("alice")),
 ]
 
 

@@ -15,7 +15,7 @@ from authenticators import (
     needs_ssh_keygen,
 )
 from bench import ADMIN, Bench
-from examples import HOUR, NOW, private_key
+from examples import HOUR, NOW, SECOND, private_key
 from owners import Owner, wired
 from running import SECRET, Answer, World
 
@@ -26,7 +26,7 @@ from custodian.events import Evidence
 from custodian.evidence import check, slot_added
 from custodian.lending import seal_share
 from custodian.sealing import PublicKey
-from custodian.terms import Constraints, Terms
+from custodian.terms import MAX_LIFE, Constraints, Terms
 
 DEVICE, PASSKEY = device(), Passkey()
 
@@ -150,6 +150,31 @@ def test_a_grant_that_is_over_is_refused(enrolled: Bench):
     terms, sealed = made(enrolled)
     enrolled.clock.advance(hours=1)
     assert "ended already" in refused(enrolled, BadInput, terms, sealed)
+
+
+def test_a_grant_begins_within_a_month_as_every_delegation_does(enrolled: Bench):
+    """Drafted by the custodian it had to; made at home it could begin in the year 9950."""
+    start = NOW + MAX_LIFE
+    soon, later = (replace(made(enrolled)[0], start=at, end=at + HOUR) for at in (start, start + SECOND))
+    share = next(iter(made(enrolled)[1].values()))
+    assert "within 31 days" in refused(enrolled, BadInput, later, {str(later.recipients[0]): share})
+    grant(enrolled, soon, {str(soon.recipients[0]): share})
+
+
+def test_a_stranger_does_not_learn_from_a_refused_grant_who_there_is(enrolled: Bench):
+    """One sentence said that a credential was unknown, another that it had not signed: that told names."""
+    terms, sealed = made(enrolled)
+    nobody = replace(terms, owner="nobody")
+    tried = [
+        (terms, device("bob").agree(bytes(terms), "device-laptop")),
+        (terms, DEVICE.agree(bytes(terms), "device-other")),
+        (terms, DEVICE.agree(bytes(terms), "passkey-1")),
+        (terms, Evidence(kind="device", credential="device-laptop", signature="!")),
+        (terms, PASSKEY.agree(bytes(terms), origin="https://evil.example")),
+        (nobody, DEVICE.agree(bytes(nobody), "device-laptop")),
+    ]
+    told = {refused(enrolled, Forbidden, said, sealed, by).replace(said.owner, "OWNER") for said, by in tried}
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(
