@@ -180,7 +180,7 @@ def test_each_change_is_told_by_exactly_its_entries(world: World) -> None:
 
 def test_looking_changes_nothing(world: World) -> None:
     size = world.size()
-    for route in routes():
+    for route in routes() - {"GET /api/v1/live", "GET /api/v1/history/export"}:  # one never ends, one tells
         if route.startswith("GET /api/v1/") and "{" not in route:
             world.person("auditor", "GET", route.removeprefix("GET /api/v1"))
     assert world.size() == size
