@@ -8,7 +8,9 @@ from abnf import Grammar
 from test_vectors import (
     MADE,
     VECTORS,
+    check_device_key,
     check_envelope,
+    check_grant,
     check_request,
     check_slot,
     check_terms,
@@ -73,6 +75,8 @@ def example(kind: str) -> str:
         ("slot", "slot-v1/password", check_slot, ""),
         ("terms", "terms-v1/limited", check_terms, ""),
         ("request", "request-v1/limited", check_request, ""),
+        ("devicekey", "device-key-v1/labelled", check_device_key, "\n"),
+        ("grant", "grant-v1/device", check_grant, ""),
     ],
 )
 def test_the_examples_are_whole_and_open(kind, path, check, end):
