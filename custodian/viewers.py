@@ -21,7 +21,7 @@ PING_SECONDS = 10.0
 PAUSE = 0.05  # seconds from one snapshot to the next, at least
 SHARE = 4  # and so many times as long as it took: changes without end leave time for everything else
 MOST = 2_048  # viewers in all; each is a connection that no newer one can push out
-PER_PERSON = 16  # the one that came first makes room
+PER_PERSON = 512  # a wall of screens may be one auditor; the one that came first makes room
 PING = b"event: ping\ndata: {}\n\n"
 log = logging.getLogger(__name__)
 

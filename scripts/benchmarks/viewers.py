@@ -17,7 +17,7 @@ from benchmarks.ours import BORROWERS, KEY, SIGNER, Caller, Ours
 from benchmarks.report import Table, percentile
 
 WATCH = Path(__file__).with_name("watch.py")
-PER_PERSON = 16  # streams that the custodian gives one person
+PER_PERSON = 16  # streams with one session; not all by one, nor each by its own
 CROWDS = 2  # processes with viewers
 WARM_UP = 5  # revocations that are not counted
 AIM = 100  # ms, the median
