@@ -13,7 +13,7 @@ from typing import Any
 
 from custodian.encoding import parse_name
 from custodian.ending import Ended, revoke_all
-from custodian.errors import BadInput, CannotOpen, Conflict, Forbidden, NotFound, TooMany
+from custodian.errors import BadInput, CannotOpen, Conflict, Forbidden, NotFound, TooMany, Unauthenticated
 from custodian.events import (
     AccountDisabled,
     AccountEnrolled,
@@ -228,6 +228,12 @@ def login_succeeded(tx: Transaction, name: str, address: str) -> None:
 
 def has_failures(tx: Transaction, name: str, address: str) -> bool:
     return bool(tx.row("SELECT 1 FROM failure WHERE account = ? AND address = ?", name, address))
+
+
+def check_verifier(tx: Transaction, name: str, verifier: bytes) -> None:
+    """Raise Unauthenticated if what `verifier` was compared with to prove `name` is not there any more."""
+    if not tx.row("SELECT 1 FROM account WHERE name = ? AND verifier = ? AND NOT disabled", name, verifier):
+        raise Unauthenticated("the name or the password is not right (any more)")
 
 
 def hash_secret(secret: str) -> bytes:

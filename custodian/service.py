@@ -53,6 +53,7 @@ class Caller:
     name: str
     signer: Signer | None = None
     password: str = field(default="", repr=False)
+    verifier: bytes = field(default=b"", repr=False)  # what the password was compared with
     session: bytes = b""
 
     @property
@@ -103,6 +104,26 @@ class Custody:
 
         return await self.run(work)
 
+    async def change_as(
+        self,
+        caller: Caller,
+        step: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run a change that `caller` proved to be theirs. Raises Unauthenticated if their password is gone.
+
+        Working on a password takes longer than removing one. Whoever keeps trying with one that leaked always
+        has a try under way.
+        """
+
+        def proven(tx: Transaction) -> R:
+            if caller.password:
+                accounts.check_verifier(tx, caller.name, caller.verifier)
+            return step(tx, *args, **kwargs)
+
+        return await self.change(proven)
+
     def _committed(self, tx: Transaction, loop: asyncio.AbstractEventLoop) -> None:
         """Have the listeners called in the event loop, before whoever made the change goes on."""
         for listener in self.listeners if tx.appended else ():
@@ -148,7 +169,7 @@ class Custody:
         if await self.look(accounts.has_failures, name, address):
             await self.change(accounts.login_succeeded, name, address)
         role: Any = account.role
-        return Caller(role, name, password=password)
+        return Caller(role, name, password=password, verifier=account.verifier)
 
     def _unknown(self, name: str) -> Kdf:
         salt = hmac.digest(self._kdf.salt, name.encode(), "sha256")[:16]
@@ -185,7 +206,7 @@ class Custody:
         terms = await self.look(delegations.draft, caller.name, key, wish, recipient)
         slot = await self.look(accounts.password_slot, caller.name)
         sealed = await self.openers.lend(caller.password, slot, key.envelope, terms)
-        entry = await self.change(granting.grant, caller.name, terms, sealed)
+        entry = await self.change_as(caller, granting.grant, caller.name, terms, sealed)
         return await self._granted(terms, entry)
 
     async def carry(self, terms: Terms, sealed: Mapping[str, str], evidence: Evidence) -> tuple[Lent, bytes]:

@@ -31,7 +31,7 @@ class Snapshot:
     state: dict[str, list[dict[str, Any]]]
     lasts: float  # seconds until time alone changes the state
     shut_out: frozenset[str]  # accounts
-    sessions: frozenset[bytes]  # that are not over
+    proofs: frozenset[bytes]  # sessions that are not over, and verifiers of passwords that are not removed
 
     @functools.cached_property
     def event(self) -> bytes:
@@ -39,9 +39,9 @@ class Snapshot:
         data = canonical_json({"size": self.size, "time": format_instant(self.time), **self.state})
         return b"id: %d\nevent: state\ndata: %b\n\n" % (self.size, data)
 
-    def may(self, name: str, session: bytes) -> bool:
-        """Say whether a person may still look, by the session that they came with."""
-        return name not in self.shut_out and (not session or session in self.sessions)
+    def may(self, name: str, proof: bytes) -> bool:
+        """Say whether a person may still look, by the session or password that they came with."""
+        return name not in self.shut_out and proof in self.proofs
 
 
 def take(tx: Transaction) -> Snapshot:
@@ -50,7 +50,10 @@ def take(tx: Transaction) -> Snapshot:
     lent = [parse_lent(row) for row in rows]
     asked = _asked(tx)
     shut_out = tx.rows("SELECT name FROM account WHERE disabled")
-    sessions = tx.rows("SELECT token_hash FROM session WHERE expires > ?", tx.seconds)
+    proofs = tx.rows(
+        "SELECT token_hash AS proof FROM session WHERE expires > ? UNION ALL SELECT verifier FROM account",
+        tx.seconds,
+    )
     return Snapshot(
         size=tx.first,
         time=tx.now,
@@ -61,7 +64,7 @@ def take(tx: Transaction) -> Snapshot:
         },
         lasts=_lasts(tx, lent, asked),
         shut_out=frozenset(row["name"] for row in shut_out),
-        sessions=frozenset(bytes(row["token_hash"]) for row in sessions),
+        proofs=frozenset(bytes(row["proof"]) for row in proofs),
     )
 
 

@@ -4,7 +4,7 @@ A snapshot is whole, so a viewer needs the newest only: whoever reads slowly ski
 again has lost nothing. It is taken once for all, the first change at once and those that follow close upon
 it together; with nobody watching none is taken. What changes by time alone (an end, a start) is a change.
 
-A viewer whose session has ended or whose account was shut out since gets nothing more.
+A viewer whose session has ended, or whose password was removed or account shut out since, gets nothing more.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Viewer:
-    """One stream of `name`; `session` is empty where a password opened it."""
+    """One stream of `name`; `proof` is what opened it: the id of a session, or a password's verifier."""
 
     name: str
-    session: bytes
+    proof: bytes
     seen: int = 0  # the version of the snapshot it was sent
     ended: bool = False
     _newest: bytes = b""
@@ -77,7 +77,7 @@ class Look(Protocol):
     def lasts(self) -> float:
         """Seconds until time alone changes the state."""
 
-    def may(self, name: str, session: bytes) -> bool: ...
+    def may(self, name: str, proof: bytes) -> bool: ...
 
 
 class Viewers:
@@ -95,14 +95,14 @@ class Viewers:
     def __len__(self) -> int:
         return len(self._viewers)
 
-    def join(self, name: str, session: bytes) -> Viewer:
+    def join(self, name: str, proof: bytes) -> Viewer:
         """Return a new viewer, which is sent the state soon. Raises TooMany."""
         theirs = [each for each in self._viewers if each.name == name]
         if len(theirs) >= PER_PERSON:
             self._end(theirs[0])
         if len(self._viewers) >= MOST:
             raise TooMany(f"{MOST} viewers are watching; try again in 10 s", retry_after=10)
-        viewer = Viewer(name, session)
+        viewer = Viewer(name, proof)
         self._viewers[viewer] = None
         VIEWERS.set(len(self._viewers))
         self.changed()
@@ -168,7 +168,7 @@ class Viewers:
         if due:
             self._ping_at = now + PING_SECONDS
         for viewer in [*self._viewers]:
-            if not look.may(viewer.name, viewer.session):
+            if not look.may(viewer.name, viewer.proof):
                 self._end(viewer)
             elif viewer.seen != self._version:
                 viewer.seen = self._version

@@ -6,19 +6,21 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from authenticators import SITE, Passkey, device, device_credential
-from bench import ADMIN, Bench
-from examples import NOW
+from authenticators import SITE, Passkey, device, device_credential, device_slot
+from bench import ADMIN, KDF, Bench
+from examples import NOW, private_key
 from owners import Owner
-from running import World, basic, free_addresses, password_of
+from running import World, basic, free_addresses, make_world, password_of, wait_until
 
 from custodian import accounts, ownerslots, proofs, sessions
 from custodian.accounts import hash_secret
 from custodian.callers import COOKIE
 from custodian.errors import Unauthenticated
 from custodian.evidence import slot_removed
+from custodian.service import Caller, Custody
 from custodian.statements import Statements
 
 ADDRESSES = iter(free_addresses())
@@ -240,6 +242,46 @@ def test_a_wrong_password_starts_no_session_and_has_to_wait(world: World):
 )
 def test_signing_in_takes_a_password_or_a_statement_with_evidence(world: World, body):
     assert world.daemon.call("POST", "/sessions", body, source=next(ADDRESSES)).status == 400
+
+
+def test_a_password_that_is_removed_leaves_no_session_that_was_just_being_made(tmp_path: Path):
+    """Whoever kept signing in with a password that leaked had one under way, which outlived the password."""
+    world = make_world(tmp_path / "custodian")
+    alice = Owner(world, "alice")
+    alice.call("/me/slots", alice.device_by_password()).ok()
+    body, made = {"name": "alice", "password": password_of("alice")}, list[str]()
+
+    def keep_signing_in(source: str) -> None:
+        while (answer := world.daemon.call("POST", "/sessions", body, source=source)).status == 201:
+            made.append(answer.json["token"])
+
+    with ThreadPoolExecutor(2) as thieves:
+        under_way = [thieves.submit(keep_signing_in, next(ADDRESSES)) for _ in range(2)]
+        wait_until(lambda: made)
+        proof = alice.device.agree(slot_removed("alice", "password"), "device-laptop").model_dump()
+        mine = f"Bearer {world.sign_in('alice')}"
+        gone = world.daemon.call("POST", "/me/slots/password/remove", {"evidence": proof}, authorization=mine)
+        assert gone.status == 200
+        for each in under_way:
+            each.result()
+    assert [token for token in made if read(world, token).status == 200] == []
+    world.daemon.stop()
+
+
+async def test_a_password_that_is_removed_meanwhile_changes_nothing(bench: Bench):
+    """It was right when it was worked on, which takes longer than removing it."""
+    custody = Custody(bench.store, openers=None, kdf=KDF, vkey="vkey")
+    account = bench.look(accounts.find_account, "alice")
+    caller = Caller("owner", "alice", password="right", verifier=account.verifier)
+    key = private_key("alice")
+    await custody.change_as(
+        caller, ownerslots.add, "alice", device_slot(DEVICE, key), device_credential(DEVICE)
+    )
+    bench.do(ownerslots.remove, "alice", "password")
+    size = bench.size
+    with pytest.raises(Unauthenticated):
+        await custody.change_as(caller, ownerslots.add, "alice", None, Passkey().credential())
+    assert bench.size == size
 
 
 def test_a_session_changes_nothing_without_a_proof(world: World):

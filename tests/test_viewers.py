@@ -10,11 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from authenticators import device, device_credential, device_slot
 from bench import ADMIN as BY_ADMIN
 from bench import Bench, FakeClock
+from examples import private_key
 from running import ADMIN, World, basic, wait_until
 
-from custodian import accounts, connections, sessions, snapshot, viewers
+from custodian import accounts, connections, ownerslots, sessions, snapshot, viewers
 from custodian.errors import TooMany
 from custodian.viewers import PING, Viewer, Viewers
 
@@ -291,7 +293,23 @@ def test_a_session_that_is_over_and_an_account_that_is_shut_out_may_look_no_more
     bench.do(accounts.disable, "bob", BY_ADMIN)
     seen = bench.look(snapshot.take)
     assert [seen.may("alice", each.id) for each in (ended, old, live)] == [False, False, True]
-    assert [seen.may(name, b"") for name in ("alice", "bob")] == [True, False]
+    assert [seen.may(name, verifier(bench, name)) for name in ("alice", "bob")] == [True, False]
+
+
+def verifier(bench: Bench, name: str) -> bytes:
+    account = bench.look(accounts.find_account, name)
+    assert account
+    return account.verifier
+
+
+def test_who_watches_by_a_password_that_is_removed_may_look_no_more(bench: Bench) -> None:
+    """Whoever had opened a stream with a password that leaked went on watching, for ever."""
+    leaked = verifier(bench, "alice")
+    assert bench.look(snapshot.take).may("alice", leaked)
+    key = device()
+    bench.do(ownerslots.add, "alice", device_slot(key, private_key("alice")), device_credential(key))
+    bench.do(ownerslots.remove, "alice", "password")
+    assert not bench.look(snapshot.take).may("alice", leaked)
 
 
 # -- the daemon

@@ -36,7 +36,7 @@ def add_viewers(app: web.Application, custody: Custody) -> None:
 async def live(call: Request) -> web.StreamResponse:
     """Follow keys, delegations and requests as they change."""
     viewers = call.http.app[VIEWERS]
-    viewer = viewers.join(call.caller.name, call.caller.session)
+    viewer = viewers.join(call.caller.name, call.caller.session or call.caller.verifier)
     stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     stream.force_close()  # nothing else is asked on this connection, which no longer counts for its address
     stop_counting(call.http)

@@ -33,7 +33,7 @@ async def start(call: Request, body: wire_slots.SignIn) -> tuple[str, Session]:
     if body.password is not None and body.statement is None and body.evidence is None:
         password, address = body.password.get_secret_value(), call.http.remote or ""
         caller = await custody.login(body.name, password, address)
-        return await custody.change(sessions.start, caller.name)
+        return await custody.change_as(caller, sessions.start, caller.name)
     if body.password is not None or body.statement is None or body.evidence is None:
         raise BadInput("password", "sign in by a password, or by a statement and evidence")
     evidence = Evidence(**body.evidence.model_dump())

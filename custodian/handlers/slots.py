@@ -39,7 +39,7 @@ async def add_slot(call: Request) -> Me:
             ownerslots.prove(tx, owner, proof, message, site)
         ownerslots.add(tx, owner, slot, credential)
 
-    await custody.change(add)
+    await custody.change_as(call.caller, add)
     return await show_me(call)
 
 
@@ -55,7 +55,7 @@ async def remove_slot(call: Request) -> Me:
             ownerslots.prove(tx, owner, proof, message, call.custody.site)
         ownerslots.remove(tx, owner, gone, keeps)
 
-    await call.custody.change(remove)
+    await call.custody.change_as(call.caller, remove)
     return await show_me(call)
 
 

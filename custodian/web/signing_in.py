@@ -63,7 +63,7 @@ async def _start(request: web.Request, form: Mapping[str, str]) -> str:
         )
         return token
     caller = await custody.login(name, form.get("password", "")[:1024], request.remote or "")
-    token, _ = await custody.change(sessions.start, caller.name)
+    token, _ = await custody.change_as(caller, sessions.start, caller.name)
     return token
 
 
