@@ -10,6 +10,7 @@ A viewer whose session has ended, or whose password was removed or account shut 
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +23,8 @@ PAUSE = 0.05  # seconds from one snapshot to the next, at least
 SHARE = 4  # and so many times as long as it took: changes without end leave time for everything else
 MOST = 2_048  # viewers in all; each is a connection that no newer one can push out
 PER_PERSON = 512  # a wall of screens may be one auditor; the one that came first makes room
+UNREAD = 32 * 1024 * 1024  # bytes that one person may leave unread, in all their streams
+SCREENS = 4  # that one person may have, however large the state is
 PING = b"event: ping\ndata: {}\n\n"
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class Viewer:
     proof: bytes
     seen: int = 0  # the version of the snapshot it was sent
     ended: bool = False
+    patience: asyncio.Timeout | None = None  # with what is being written
     _newest: bytes = b""
     _ready: asyncio.Event | None = None
 
@@ -47,8 +51,11 @@ class Viewer:
             self.offer(PING)
 
     def end(self) -> None:
+        """Have it end: at once, for what nobody reads is not waited for."""
         self.ended = True
         self._signal.set()
+        if self.patience and not self.patience.expired():
+            self.patience.reschedule(0)
 
     async def next(self) -> bytes | None:
         """Wait for an event and return it; None: the stream is over."""
@@ -133,6 +140,15 @@ class Viewers:
         viewer.end()
         self.leave(viewer)
 
+    def _make_room(self, size: int) -> None:
+        """End the first streams of whoever has so many that events of this size are too much unread."""
+        most = max(SCREENS, UNREAD // size)
+        held = Counter(each.name for each in self._viewers)
+        for viewer in [*self._viewers]:
+            if held[viewer.name] > most:
+                held[viewer.name] -= 1
+                self._end(viewer)
+
     def _end_all(self) -> None:
         for viewer in [*self._viewers]:
             self._end(viewer)
@@ -167,6 +183,7 @@ class Viewers:
         due = now >= self._ping_at
         if due:
             self._ping_at = now + PING_SECONDS
+        self._make_room(len(look.event))
         for viewer in [*self._viewers]:
             if not look.may(viewer.name, viewer.proof):
                 self._end(viewer)

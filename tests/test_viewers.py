@@ -200,6 +200,33 @@ async def test_one_person_has_so_many_streams_and_the_oldest_makes_room(
     assert len(desk.viewers) == viewers.PER_PERSON
 
 
+async def test_one_person_leaves_only_so_much_unread(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One session, with hundreds of streams that read nothing, took all memory there was."""
+    monkeypatch.setattr(viewers, "UNREAD", 6 * len(b"state 0"))
+    streams = [desk.viewers.join("alice", b"") for _ in range(8)]
+    bob = desk.viewers.join("bob", b"")
+    assert [await read(each) for each in streams] == [None] * 2 + [b"state 0"] * 6
+    assert await read(bob) == b"state 0"
+    desk.set("larger than all that one may leave unread")
+    told = [await read(each) for each in streams[2:]]
+    assert told == [None] * (6 - viewers.SCREENS) + [desk.now.event] * viewers.SCREENS
+
+
+async def test_what_nobody_reads_is_not_waited_for_once_the_stream_has_ended() -> None:
+    viewer, stuck = Viewer("alice", b""), asyncio.Event()
+
+    async def write() -> None:
+        async with asyncio.timeout(60) as viewer.patience:
+            viewer.end()
+            await stuck.wait()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(write(), 5)
+    viewer.end()
+    assert viewer.patience is not None
+    assert viewer.patience.expired()
+
+
 async def test_there_are_only_so_many_viewers_in_all(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewers, "MOST", 2)
     desk.viewers.join("alice", b"")

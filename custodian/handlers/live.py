@@ -56,8 +56,9 @@ async def live(call: Request) -> web.StreamResponse:
 
 async def _follow(stream: web.StreamResponse, viewer: Viewer) -> None:
     while event := await viewer.next():
-        async with asyncio.timeout(WRITE_SECONDS):
+        async with asyncio.timeout(WRITE_SECONDS) as viewer.patience:
             await stream.write(event)
+        viewer.patience = None
 
 
 CALLS = (Call("GET /live", PEOPLE, live),)
