@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from custodian.answering import end_answered
 from custodian.encoding import format_instant
-from custodian.errors import BadInput, Conflict, Forbidden
+from custodian.errors import BadInput, Conflict, Forbidden, TooMany
 from custodian.events import Actor, DelegationGranted, Evidence, Limits
 from custodian.keys import Key, find_key
 from custodian.requests import ID, find_request, may_answer
@@ -13,6 +13,7 @@ from custodian.store import Transaction
 from custodian.terms import MAX_LIFE, Terms
 
 BY_PASSWORD = Evidence(kind="password")
+MOST = 1_000  # delegations of one owner and key that have not ended: every lease looks at all of them
 
 
 def grant(
@@ -43,6 +44,7 @@ def grant(
     _check_request(tx, key, terms)
     if tx.row("SELECT 1 FROM delegation WHERE id = ?", terms.id):
         raise Conflict("these terms were granted already")
+    _check_count(tx, terms)
     tx.write(
         "INSERT INTO delegation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         terms.id,
@@ -59,6 +61,20 @@ def grant(
     entry = tx.append(_granted_event(terms, evidence), by)
     end_answered(tx, key, terms.signer, by)
     return entry
+
+
+def _check_count(tx: Transaction, terms: Terms) -> None:
+    """See that one owner alone does not make every lease of a key slow; what they revoked counts as well."""
+    out = tx.rows(
+        "SELECT ends FROM delegation WHERE key_id = ? AND ends > ? AND owner = ? ORDER BY ends",
+        terms.key_id,
+        tx.seconds,
+        terms.owner,
+    )
+    if len(out) >= MOST:
+        wait = out[-MOST]["ends"] - tx.seconds
+        said = f"{len(out)} delegations of {terms.owner} for {terms.key} have not ended"
+        raise TooMany(f"{said}; lend more uses with one, in {wait} s", retry_after=wait)
 
 
 def _check_request(tx: Transaction, key: Key, terms: Terms) -> None:

@@ -8,7 +8,7 @@ from bench import ADMIN, KDF, Bench, open_store
 from examples import HOUR, NOW, SECOND, identity, private_key
 
 from custodian import accounts, delegations, granting, signers
-from custodian.errors import BadInput, Conflict, Forbidden, NotFound
+from custodian.errors import BadInput, Conflict, Forbidden, NotFound, TooMany
 from custodian.outlook import outlook
 from custodian.quorum import Missing
 from custodian.service import Caller, Custody
@@ -128,6 +128,18 @@ def test_a_share_must_be_sealed_to_every_recipient_and_no_other(bench: Bench) ->
     for sealed in ({}, {str(private_key("other").public): "sealed"}):
         with pytest.raises(BadInput, match="sealed"):
             bench.do(granting.grant, "alice", terms, sealed)
+
+
+def test_an_owner_alone_does_not_make_leases_slow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grants cost next to nothing to make, and every lease of the key looked at all that had not ended."""
+    monkeypatch.setattr(granting, "MOST", 3)
+    for _ in range(3):
+        bench.revoke("alice", bench.lend("alice"))
+    with pytest.raises(TooMany) as refused:
+        bench.lend("alice")
+    bench.lend("bob")
+    bench.clock.advance(seconds=refused.value.members["retry_after"])
+    bench.lend("alice")
 
 
 def test_an_owner_who_is_shut_out_while_they_lend_lends_nothing(bench: Bench) -> None:
