@@ -221,6 +221,23 @@ def test_a_cell_is_never_a_formula(name: str) -> None:
     assert row["says"][0] not in "=+-@\t" or row["says"].startswith("'")
 
 
+def test_copies_alone_do_not_make_the_history_grow(running_world: World) -> None:
+    """A session that only reads added hundreds of entries a second."""
+    world = running_world
+    world.lend("alice")
+    size = world.size()
+    copies = {
+        name: [world.person(name, "GET", "/history/export").body for _ in range(3)]
+        for name in ("bob", "carol")
+    }
+    assert world.events(size) == ["history.exported"] * 2
+    for first, *others in copies.values():
+        assert others == [first] * 2
+    world.lend("alice")
+    world.person("bob", "GET", "/history/export")
+    assert world.events(size)[2:] == ["delegation.granted", "history.exported"]
+
+
 def test_an_export_that_nobody_reads_ends_and_delays_nobody(running_world: World) -> None:
     connection = running_world.daemon.connect()
     connection.request("GET", "/api/v1/history/export", headers={"Authorization": basic("auditor")})
