@@ -1,6 +1,7 @@
 """Markup and scripts in every field that a page shows: shown as text, and nothing of it runs."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -82,10 +83,11 @@ def withdraw_all(world: World) -> None:
 async def test_what_comes_in_while_a_page_is_open_is_shown_as_text(world, site, alice):
     called = await watch(alice)
     await alice.goto(f"{site}/requests")
-    for text in CORPUS[::6]:
+    some = CORPUS[::20]  # a page takes a fresh copy every three seconds at most
+    for text in some:
         ask(world, text)
         await alice.until("text => document.body.textContent.includes(text)", text)
-    await check_shown(alice, called, *CORPUS[::6])
+    await check_shown(alice, called, *some)
     withdraw_all(world)
 
 
@@ -227,6 +229,12 @@ async def test_a_script_that_got_in_would_get_no_further(world, site, alice, pat
     assert [url for url in answered if not url.startswith((site, "data:", "blob:"))] == []
 
 
+WORK_ELSEWHERE = (
+    *("inline script", "eval", "innerHTML", "handler", "javascript link", "wasm", "policy"),
+    *("blob import", "data import", "style element", "style attribute", "setTimeout", "base"),
+)
+
+
 async def test_an_attack_that_worked_would_be_seen(page):
     """Without our policy they do work: this is what the test above would find."""
     page.expect(".*")
@@ -236,18 +244,19 @@ async def test_an_attack_that_worked_would_be_seen(page):
         return web.Response(text=bare, content_type="text/html")
 
     async with serving(web.get("/bare", plain)) as url:
-        reached, _ = await try_all(page, f"{url}/bare", await watch(page))
-    assert reached >= {"inline script", "eval", "innerHTML", "handler", "javascript link", "wasm", "policy"}
-    assert reached >= {"blob import", "data import", "style element", "style attribute", "setTimeout", "base"}
+        reached, _ = await try_all(page, f"{url}/bare", await watch(page), WORK_ELSEWHERE)
+    assert reached == set(WORK_ELSEWHERE)
 
 
-async def try_all(page: Page, url: str, called: list[str]) -> tuple[set[str], list[str]]:
+async def try_all(
+    page: Page, url: str, called: list[str], sinks: Iterable[str] = tuple(SINKS)
+) -> tuple[set[str], list[str]]:
     """Return which sinks were reached, and what was said by those that were refused."""
     reached, said = set(), []
-    for name, sink in SINKS.items():
+    for name in sinks:
         await page.goto(url)
         try:
-            await page.js(f"(async () => {{ {TOOLS} {sink}; }})()")
+            await page.js(f"(async () => {{ {TOOLS} {SINKS[name]}; }})()")
             await page.js("new Promise((done) => setTimeout(done, 30))")
         except BrowserError as error:
             said.append(f"{name}: {error}")

@@ -26,7 +26,7 @@ async def test_a_grant_is_good_once_and_as_it_was_made(world, two):
     altered = bytes(terms).replace(b'"uses":5', b'"uses":9')
     assert post(terms=encode_base64(altered)) == (
         403,
-        "the passkey agreed to something else than what was sent; ask it again",
+        f"no credential of {owner.name} here agreed to these terms; make the grant anew by one of them",
     )
     others = (await other.make_grant(key))["evidence"]
     assert post(evidence=others)[0] == 403
