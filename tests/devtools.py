@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ class Sent:
     body: str
 
 
-class Heard:
+class Heard(ABC):
     """What a tab told: all that a test wants to know afterwards."""
 
     def __init__(self) -> None:
@@ -145,8 +146,8 @@ class Heard:
         self.loaded: set[str] = set()
         self._working: set[asyncio.Task[Any]] = set()
 
-    async def send(self, method: str, **params: Any) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    async def send(self, method: str, **params: Any) -> dict[str, Any]: ...
 
     def hear(self, event: str, said: dict[str, Any]) -> None:
         if handler := self._HEARD.get(event):
