@@ -1,6 +1,8 @@
 -- One database, one writer. What an owner agreed to and what a signer got are never updated, only
 -- counted down or ended; the history cannot be updated or deleted at all.
 
+PRAGMA user_version = 2;               -- changes with every change below; the daemon opens its own version only
+
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
 CREATE TABLE invitation (

@@ -32,6 +32,7 @@ from custodian.merkle import (
 from custodian.note import SigningKey
 
 SCHEMA = Path(__file__).with_name("schema.sql")
+SCHEMA_VERSION = 2  # as schema.sql sets it
 PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -77,6 +78,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.row_factory = _row
     for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+    version = connection.execute("PRAGMA user_version").fetchone()["user_version"]
+    if version != SCHEMA_VERSION:
+        connection.close()
+        said = f"is not a custodian's database of format {SCHEMA_VERSION}, but of {version}"
+        raise Unavailable(f"{path} {said}; use the custodian that made it")
     if connection.execute("PRAGMA synchronous").fetchone() != {"synchronous": 2}:
         raise Unavailable("this SQLite does not accept synchronous=FULL")
     return connection
@@ -133,8 +139,10 @@ class Store:
         try:
             self._connection = _connect(path)
             self._frontier = Frontier.restore(self._stored_size(), tile_reader(self._hashes))
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, Unavailable) as error:
             self._lock.close()
+            if isinstance(error, Unavailable):
+                raise
             raise Unavailable(f"{path} is not a custodian's database") from None
 
     def close(self) -> None:

@@ -190,6 +190,17 @@ def test_a_second_daemon_on_the_same_database_is_refused(
     assert append(store) == 1
 
 
+def test_a_database_of_another_version_is_left_alone(store: Store, tmp_path: Path, clock: FakeClock) -> None:
+    """One of before has other tables: better a sentence at the start than errors in the middle."""
+    path = tmp_path / "custodian.db"
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    for _ in range(2):  # and it is free again
+        with pytest.raises(Unavailable, match="of format 2, but of 1; use the custodian"):
+            open_store(path, clock)
+
+
 def test_the_database_is_free_again_after_a_close(store: Store, tmp_path: Path, clock: FakeClock) -> None:
     store.close()
     open_store(tmp_path / "custodian.db", clock).close()
