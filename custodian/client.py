@@ -90,6 +90,11 @@ class Client:
             raise _refused(error) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise Unavailable(
+                    f"the certificate of {self.url} is not trusted ({reason.verify_message}); "
+                    "name its tls.pem with --ca or CUSTODIAN_CA"
+                ) from None
             raise Unavailable(f"{self.url} does not answer: {reason}") from None
 
     @functools.cached_property

@@ -153,7 +153,7 @@ def _sealed(who: str, entry: Entry) -> str:
 
 
 ENDINGS: Mapping[str, str] = {
-    "answered": "was answered by a quorum of owners",
+    "answered": "was answered: what owners have lent opens the key for it",
     "declined": "ended: too many owners declined",
     "vetoed": "ended by a veto",
     "expired": "expired without enough owners",

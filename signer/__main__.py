@@ -47,7 +47,7 @@ def main() -> None:
     Once:   signer enrol --name ca-1 --url https://custodian:8443 --ca custodian-ca.pem
             signer init-ca --key ca --policy "2 of (alice, bob, carol)" --cn "Example CA"
     Then:   signer serve
-            cfssl sign -remote http://127.0.0.1:8888 -profile server request.csr
+            cfssl gencert -config client.json -profile server csr.json    (client.json: see README.md)
     """
 
 

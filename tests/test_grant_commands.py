@@ -39,7 +39,8 @@ def test_a_grant_made_without_a_network_is_sent_by_anybody(
     said = terminal.say("grant", "post", "grant.json")
     [lent] = delegations(world)
     assert said.startswith(f"Lent: {lent['id']}, ")
-    assert said.endswith(f"alice takes it back with:  custodian revoke {lent['id']} -u alice\n")
+    back = f"custodian revoke {lent['id']} -u alice  (or --device-key FILE)"
+    assert said.endswith(f"alice takes it back with:  {back}\n")
     world.lend("bob")
     assert world.signer.join(world.signer.ask().ok()) == SECRET
 

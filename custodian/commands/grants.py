@@ -83,4 +83,7 @@ def post(url: str, ca: Path | None, file: Path, *, as_json: bool) -> None:
         echo_json(granted)
         return
     click.echo(f"Lent: {granted['id']}, {granted['start']} to {granted['end']}.")
-    click.echo(f"{terms.owner} takes it back with:  custodian revoke {granted['id']} -u {terms.owner}")
+    click.echo(
+        f"{terms.owner} takes it back with:  custodian revoke {granted['id']}"
+        f" -u {terms.owner}  (or --device-key FILE)"
+    )

@@ -84,6 +84,8 @@ class Asked:
             return has or "nobody lent"
         if self.decides:
             return f"{has}; your answer decides" if has else "your answer decides"
+        if self.mine and self.view.needed < 1:
+            return f"{has or 'enough is lent already'}; the key opens for it as it is"
         if self.mine:
             more = count_in_words(self.view.needed - 1, "more owner")
             return f"{has or 'nobody has lent yet'}; with you, {more} to go"
@@ -146,13 +148,15 @@ def lede(asked: Sequence[Asked], role: str) -> str:
     if deciding:
         where = "" if deciding == len(mine) else f" for {number(deciding)} of them"
         return f"Your share of {keys} is needed, and{where} your answer decides."
+    if all(each.view.needed < 1 for each in mine):
+        return f"Enough owners of {keys} have lent already; you may lend as well."
     return f"Your share of {keys} is needed. Nothing can be signed until enough owners agree."
 
 
 def over(asked: Asked) -> str:
     """Return why there is no form for it."""
     ends = {
-        "answered": "A quorum of its owners lent what it asked for.",
+        "answered": "What its owners have lent is enough to open the key for it.",
         "declined": "Too few owners were left who had not declined.",
         "vetoed": "An owner who may do so stopped it.",
         "expired": "Its time ran out before enough owners answered.",

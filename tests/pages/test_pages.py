@@ -108,6 +108,17 @@ def test_an_owner_reads_what_is_asked_by_whom_and_what_their_answer_does(
     assert all(word in text for word in words)
 
 
+def test_a_request_that_the_key_opens_for_already_needs_minus_one_owners_of_nobody(world: World) -> None:
+    world.lend("bob", "carol")
+    request = ask(world, "carol")
+    for path in ("/requests", f"/requests/{request}"):
+        page = said(signed_in(world, "alice").page(path))
+        assert "the key opens for it as it is" in page
+        assert "to go" not in page
+    assert "Nothing can be signed" not in said(signed_in(world, "alice").page("/requests"))
+    world.revoke_all()
+
+
 def test_presets_never_offer_more_than_was_asked(world: World) -> None:
     page = signed_in(world, "alice").page(f"/requests/{ask(world, uses=3, duration='30m')}")
     offered = [at["value"] for tag, at in tags(page) if tag == "input" and at.get("type") == "radio"]
