@@ -74,6 +74,7 @@ async def test_an_owner_may_rather_have_a_password(enrolling: Page, world: World
     await enrolling.type("#again", password_of("hugo"))
     await enrolling.click("#by-password .go")
     await enrolling.shows("Compare your fingerprint")
+    await enrolling.shows("Sign in and add a second way")
     assert world.person("hugo", "GET", "/me").ok()["role"] == "owner"
 
 

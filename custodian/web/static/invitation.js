@@ -73,6 +73,7 @@ byPassword.addEventListener("submit", (event) => {
     password.value = again.value = "";
     if (!same) throw new Error("the two are not the same; type your new password twice");
     await finish(await call("POST", "/enrolments", { invitation: invited.code, password: chosen }));
+    document.getElementById("one-way").hidden = invited.role !== "owner";
   });
 });
 
