@@ -139,10 +139,11 @@ class Store:
         try:
             self._connection = _connect(path)
             self._frontier = Frontier.restore(self._stored_size(), tile_reader(self._hashes))
-        except (sqlite3.DatabaseError, Unavailable) as error:
+        except Unavailable:
             self._lock.close()
-            if isinstance(error, Unavailable):
-                raise
+            raise
+        except sqlite3.DatabaseError:
+            self._lock.close()
             raise Unavailable(f"{path} is not a custodian's database") from None
 
     def close(self) -> None:
